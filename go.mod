@@ -1,0 +1,9 @@
+module github.com/smtpguard/smtpguard
+
+go 1.26
+
+require (
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
+	github.com/emersion/go-smtp v0.25.1
+	github.com/pires/go-proxyproto v0.15.0
+)
