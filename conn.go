@@ -1,0 +1,157 @@
+package smtpguard
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Conn is one client connection, from accept to close; it survives STARTTLS.
+// Checks leave results on it through a [Key]. All methods are safe for
+// concurrent use.
+type Conn struct {
+	wire     *wire // nil when no Listener brought the connection
+	prefix   string
+	seq      uint64
+	listener string // ListenConfig.Name
+	remote   net.Addr
+	local    net.Addr
+	addr     netip.Addr
+	started  time.Time
+
+	keys slots
+
+	mu     sync.Mutex
+	smtp   *smtp.Conn
+	raw    net.Conn // what smtp.Conn.Conn returned, without a Listener: it changes at STARTTLS
+	hello  string
+	login  string
+	authed bool
+	tx     *Transaction
+	txSeq  uint64
+	ctx    context.Context
+	cancel context.CancelFunc
+	closed bool
+
+	// Of the session's goroutine alone.
+	accepted   Scope
+	marks      []string // who wants this connection's mail quarantined
+	results    []CheckResult
+	connected  bool // Connect hooks have run
+	dead       atomic.Bool
+	errors     int
+	accounting accounting
+}
+
+// FromConn finds the guard's Conn, and so the Transaction and what checks left
+// there, behind a backend's connection. ok is false when c is not guarded.
+func FromConn(c *smtp.Conn) (conn *Conn, ok bool) {
+	if w := wireOf(c.Conn()); w != nil {
+		return w.conn, true
+	}
+	if b, ok := c.Server().Backend.(*backend); ok {
+		if conn, ok := b.bare.Load(c); ok {
+			return conn.(*Conn), true
+		}
+	}
+	return nil, false
+}
+
+// ID names the connection in events, Received fields and logs: unique in this
+// process, and with great likelihood among others.
+func (c *Conn) ID() string { return c.prefix + "-" + strconv.FormatUint(c.seq, 36) }
+
+// Addr is the client's address, behind a trusted PROXY protocol header the one
+// it names; IPv4-mapped addresses as IPv4. It is the zero Addr when there is
+// none (a Unix socket) or when a proxy did not know it: that is in no network.
+func (c *Conn) Addr() netip.Addr { return c.addr }
+
+// RemoteAddr is the client's address with its port, where it has one.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// LocalAddr is the address that the client connected to.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
+
+// Listener is the name of the listener that accepted the connection:
+// [ListenConfig.Name], "" without a Listener.
+func (c *Conn) Listener() string { return c.listener }
+
+// Started is when the connection was accepted.
+func (c *Conn) Started() time.Time { return c.started }
+
+// SMTP is go-smtp's side of the connection, nil before the first EHLO.
+func (c *Conn) SMTP() *smtp.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.smtp
+}
+
+// Hello is the EHLO identity as claimed, "" before the first EHLO.
+func (c *Conn) Hello() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hello
+}
+
+// TLS is the state of the TLS connection; ok is false in clear text.
+func (c *Conn) TLS() (state tls.ConnectionState, ok bool) {
+	sc := c.SMTP()
+	if sc == nil {
+		if c.wire != nil && c.wire.tls != nil {
+			return c.wire.tls.ConnectionState(), true
+		}
+		return state, false
+	}
+	return sc.TLSConnectionState()
+}
+
+// Login is who the client has proven to be. A proven identity without a name
+// (a mechanism that the guard cannot read) is "" and true. STARTTLS clears it.
+func (c *Conn) Login() (name string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.login, c.authed
+}
+
+// SetLogin is called by whoever judged the proof: a backend whose mechanism does
+// not name the login in the exchange, or knows it under another name.
+func (c *Conn) SetLogin(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.login, c.authed = name, true
+}
+
+// Transaction is the open transaction, nil between MAIL commands.
+func (c *Conn) Transaction() *Transaction {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tx
+}
+
+// Context ends with the connection.
+func (c *Conn) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.context()
+}
+
+// context makes the connection's context at first use: most connections that
+// are refused, or that wait, never need one. Callers hold c.mu.
+func (c *Conn) context() context.Context {
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancel(context.Background())
+		if c.closed {
+			c.cancel()
+		}
+	}
+	return c.ctx
+}
+
+func (c *Conn) slots() *slots { return &c.keys }

@@ -1,0 +1,116 @@
+package smtpguard
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Transaction is one MAIL to end of data. Checks leave results on it through a
+// [Key].
+type Transaction struct {
+	conn    *Conn
+	seq     uint64
+	from    string
+	opts    *smtp.MailOptions
+	started time.Time
+
+	keys slots
+
+	mu      sync.Mutex
+	rcpts   []*Recipient
+	message *Message
+	marks   []string // who wants it quarantined
+	ctx     context.Context
+	cancel  context.CancelFunc
+	ended   bool
+
+	// Of the session's goroutine alone.
+	accepted Scope
+	results  []CheckResult
+	outcome  Outcome
+	refused  int  // recipients
+	inData   bool // Data runs, and so ends the transaction
+}
+
+// Recipient is one forward-path.
+type Recipient struct {
+	Addr string // as go-smtp parsed it: quoted local parts arrive unquoted, so split at the last '@'
+	Opts *smtp.RcptOptions
+
+	// Policy names how Data-stage checks will treat this recipient; a Rcpt hook
+	// sets it. One reply serves all recipients over SMTP, so one whose policy
+	// differs from the first one's is deferred (452 4.5.3), and the client sends
+	// it in a transaction of its own. Over LMTP each recipient has its reply.
+	Policy string
+
+	// Mark is what Data-stage checks say of this one recipient. Over LMTP it is
+	// its reply. Over SMTP, where all marks object, the weakest is the reply;
+	// where only some do, those become Quarantine, for the backend to act on.
+	Mark Verdict
+}
+
+// Outcome is how a transaction ended.
+type Outcome struct {
+	Delivered bool            // the backend took it: 250
+	Stage     Stage           // where it ended
+	Reply     *smtp.SMTPError // what the client last read; nil when it was aborted (RSET, QUIT, hang-up) or accepted
+	By        string          // the check that objected, "" when it was the backend or the client
+}
+
+// ID names the transaction in events and Received fields.
+func (tx *Transaction) ID() string {
+	return tx.conn.ID() + "." + strconv.FormatUint(tx.seq, 36)
+}
+
+// Conn is the connection the transaction runs on.
+func (tx *Transaction) Conn() *Conn { return tx.conn }
+
+// From is the reverse-path; "" is the null reverse-path.
+func (tx *Transaction) From() string { return tx.from }
+
+// Opts are the parameters of the MAIL command, never nil.
+func (tx *Transaction) Opts() *smtp.MailOptions { return tx.opts }
+
+// Started is when MAIL was received.
+func (tx *Transaction) Started() time.Time { return tx.started }
+
+// Recipients are those accepted so far. The slice is the caller's.
+func (tx *Transaction) Recipients() []*Recipient {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return append([]*Recipient(nil), tx.rcpts...)
+}
+
+// Message is the content, nil before it has arrived.
+func (tx *Transaction) Message() *Message {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.message
+}
+
+// Quarantined lists the checks that want the message quarantined, for all its
+// recipients.
+func (tx *Transaction) Quarantined() []string {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return append([]string(nil), tx.marks...)
+}
+
+// Context ends with the transaction.
+func (tx *Transaction) Context() context.Context {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.ctx == nil {
+		tx.ctx, tx.cancel = context.WithCancel(tx.conn.Context())
+		if tx.ended {
+			tx.cancel()
+		}
+	}
+	return tx.ctx
+}
+
+func (tx *Transaction) slots() *slots { return &tx.keys }

@@ -1,0 +1,165 @@
+package smtpguard
+
+import (
+	"strings"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Action is what a verdict does to the session, weakest first.
+type Action int
+
+const (
+	Continue   Action = iota // nothing to object
+	Quarantine               // deliver, marked
+	Defer                    // 4yz: try again later
+	Reject                   // 5yz: never
+	Disconnect               // 421, and hang up
+)
+
+var actionNames = [...]string{"continue", "quarantine", "defer", "reject", "disconnect"}
+
+// String returns the action's name in lower case.
+func (a Action) String() string {
+	if a < 0 || int(a) >= len(actionNames) {
+		return "invalid"
+	}
+	return actionNames[a]
+}
+
+// MarshalText makes an action a word in JSON.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// objects reports whether the action refuses what the client asked for.
+func (a Action) objects() bool { return a >= Defer }
+
+// Scope is how far an allow list's word reaches. It never passes over checks
+// marked Always.
+type Scope int
+
+const (
+	NoScope          Scope = iota // no word
+	ScopeHook                     // skip the other checks of this hook call
+	ScopeTransaction              // and of what is left of this transaction
+	ScopeConnection               // and of what is left of this connection
+)
+
+var scopeNames = [...]string{"", "hook", "transaction", "connection"}
+
+// String returns the scope's name in lower case, and "" for NoScope.
+func (s Scope) String() string {
+	if s < 0 || int(s) >= len(scopeNames) {
+		return "invalid"
+	}
+	return scopeNames[s]
+}
+
+// MarshalText makes a scope a word in JSON.
+func (s Scope) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Verdict is what a check has to say. The zero Verdict is Continue.
+type Verdict struct {
+	Action Action
+	Accept Scope             // an allow list's word: skip what is not Always
+	Reply  *smtp.SMTPError   // what the client reads; nil means the action's default
+	Reason string            // what the operator reads; never sent
+	Score  float64           // for Score
+	Facts  map[string]string // what the judgement rests on, for events: a zone, an answer
+}
+
+// defaultReply is what the client reads where a verdict has no Reply of its
+// own. Codes: RFC 5321, section 4.2.3; RFC 4954, section 6; RFC 3463.
+func defaultReply(a Action, stage Stage) *smtp.SMTPError {
+	switch a {
+	case Disconnect:
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Closing connection"}
+	case Reject:
+		switch stage {
+		case StageConnect:
+			return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "No service for you"}
+		case StageAuth:
+			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Authentication refused"}
+		case StageData:
+			return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Message refused"}
+		}
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused by policy"}
+	}
+	switch stage {
+	case StageConnect:
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Try again later"}
+	case StageAuth:
+		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Try again later"}
+	}
+	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Try again later"}
+}
+
+// failed is the reply for a hook that failed: it names no internals.
+func failed(f Failure, stage Stage) *smtp.SMTPError {
+	switch {
+	case f == FailRefuse:
+		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 3, 0}, Message: "Cannot be judged, refused"}
+	case stage == StageConnect:
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
+	case stage == StageAuth:
+		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
+	}
+	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
+}
+
+// maxReplyText bounds the text of one reply line: 512 octets with code,
+// enhanced code and CRLF (RFC 5321, section 4.5.3.1.5).
+const maxReplyText = 490
+
+// reply makes what the client reads of v at stage: its own Reply where the code
+// fits the action, cleaned, with the operator's contact line.
+func (v *Verdict) reply(stage Stage, contact string) *smtp.SMTPError {
+	r := v.Reply
+	if r == nil || !v.fits(r.Code, stage) {
+		r = defaultReply(v.Action, stage)
+	}
+	text := cleanReply(r.Message, maxReplyText)
+	if contact != "" {
+		contact = cleanReply(contact, maxReplyText/2)
+		text = cleanReply(text, maxReplyText-len(contact)-2) + "; " + contact
+	}
+	ec := r.EnhancedCode
+	if ec != smtp.EnhancedCodeNotSet && ec != smtp.NoEnhancedCode && ec[0] != r.Code/100 {
+		ec = smtp.EnhancedCodeNotSet // RFC 2034, section 4: the class must match
+	}
+	return &smtp.SMTPError{Code: r.Code, EnhancedCode: ec, Message: text}
+}
+
+// fits reports whether code may carry out v's action at stage.
+func (v *Verdict) fits(code int, stage Stage) bool {
+	switch v.Action {
+	case Disconnect:
+		return code == 421 || code/100 == 5 && code < 600
+	case Reject:
+		return code/100 == 5
+	default:
+		return code/100 == 4 && (code != 421 || stage == StageConnect)
+	}
+}
+
+// cleanReply makes remote or configured text fit for one reply line: printable
+// ASCII only, at most max octets.
+func cleanReply(s string, max int) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r == '\r':
+			return -1
+		case r < ' ' || r > '~':
+			return '?'
+		}
+		return r
+	}, s)
+	if max < 0 {
+		max = 0
+	}
+	if len(clean) > max {
+		clean = clean[:max]
+	}
+	return clean
+}
