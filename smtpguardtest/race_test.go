@@ -1,0 +1,5 @@
+//go:build race
+
+package smtpguardtest
+
+const raceEnabled = true
