@@ -28,26 +28,29 @@ type Conn struct {
 
 	keys slots
 
-	mu     sync.Mutex
-	smtp   *smtp.Conn
-	raw    net.Conn // what smtp.Conn.Conn returned, without a Listener: it changes at STARTTLS
-	hello  string
-	login  string
-	authed bool
-	tx     *Transaction
-	txSeq  uint64
-	ctx    context.Context
-	cancel context.CancelFunc
-	closed bool
+	mu      sync.Mutex
+	smtp    *smtp.Conn
+	raw     net.Conn // what smtp.Conn.Conn returned, without a Listener: it changes at STARTTLS
+	hello   string
+	login   string
+	authed  bool
+	tx      *Transaction
+	txSeq   uint64
+	ctx     context.Context
+	cancel  context.CancelFunc
+	closed  bool
+	owner   *backend // whose session opens the transactions
+	guards  []*Guard // those that know it: their Connect hooks ran, their Close hooks will
+	results []CheckResult
+	release func() // forgets a connection without a Listener
+
+	dead       atomic.Bool // given up: the next reply is the last one
+	accounting accounting
 
 	// Of the session's goroutine alone.
-	accepted   Scope
-	marks      []string // who wants this connection's mail quarantined
-	results    []CheckResult
-	connected  bool // Connect hooks have run
-	dead       atomic.Bool
-	errors     int
-	accounting accounting
+	accepted Scope
+	marks    []string // who wants this connection's mail quarantined
+	errors   int
 }
 
 // FromConn finds the guard's Conn, and so the Transaction and what checks left
@@ -56,10 +59,14 @@ func FromConn(c *smtp.Conn) (conn *Conn, ok bool) {
 	if w := wireOf(c.Conn()); w != nil {
 		return w.conn, true
 	}
-	if b, ok := c.Server().Backend.(*backend); ok {
-		if conn, ok := b.bare.Load(c); ok {
-			return conn.(*Conn), true
-		}
+	// Without a Listener the outermost guard knows, or the one whose session
+	// go-smtp has.
+	b, ok := c.Server().Backend.(*backend)
+	if !ok {
+		return nil, false
+	}
+	if conn, ok := b.bare.Load(c); ok {
+		return conn.(*Conn), true
 	}
 	return nil, false
 }
@@ -155,3 +162,10 @@ func (c *Conn) context() context.Context {
 }
 
 func (c *Conn) slots() *slots { return &c.keys }
+
+// known are the guards that know the connection, outer ones first.
+func (c *Conn) known() []*Guard {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guards
+}

@@ -88,9 +88,6 @@ func (g *Guard) Wrap(next smtp.Backend) smtp.Backend {
 // Unwrap returns the backend that is guarded.
 func (b *backend) Unwrap() smtp.Backend { return b.next }
 
-// NewSession is in session.go; stub for the compiler.
-func (b *backend) NewSession(c *smtp.Conn) (smtp.Session, error) { return b.next.NewSession(c) }
-
 // event returns an Event of the connection.
 func (c *Conn) event(k Kind) Event {
 	ev := Event{Time: time.Now(), Kind: k, Conn: c.ID(), Listener: c.listener, Client: c.addr}
@@ -119,5 +116,3 @@ func (c *Conn) note(tx *Transaction, r CheckResult) {
 
 // maxResults bounds the summary of one transaction.
 const maxResults = 200
-
-type accounting struct{}

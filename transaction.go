@@ -26,14 +26,15 @@ type Transaction struct {
 	marks   []string // who wants it quarantined
 	ctx     context.Context
 	cancel  context.CancelFunc
-	ended   bool
+	ended   bool // no later command belongs to it
+	inData  bool // Data runs, and finishes what Reset ended meanwhile
+	results []CheckResult
+	outcome Outcome
 
 	// Of the session's goroutine alone.
 	accepted Scope
-	results  []CheckResult
-	outcome  Outcome
-	refused  int  // recipients
-	inData   bool // Data runs, and so ends the transaction
+	asked    int        // RCPT commands
+	judged   *Recipient // the one being judged
 }
 
 // Recipient is one forward-path.
@@ -114,3 +115,47 @@ func (tx *Transaction) Context() context.Context {
 }
 
 func (tx *Transaction) slots() *slots { return &tx.keys }
+
+// open begins a transaction.
+func (c *Conn) open(from string, opts *smtp.MailOptions) *Transaction {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.txSeq++
+	c.tx = &Transaction{conn: c, seq: c.txSeq, from: from, opts: opts, started: time.Now()}
+	c.tx.marks = append(c.tx.marks, c.marks...)
+	c.tx.results, c.results = c.results, nil
+	return c.tx
+}
+
+// end notes how the transaction ends; the first word counts.
+func (tx *Transaction) end(stage Stage, r *smtp.SMTPError, by string) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.outcome.Stage != StageData && tx.outcome.Stage != StageMail {
+		tx.outcome = Outcome{Stage: stage, Reply: r, By: by, Delivered: stage == StageData && r == nil}
+	}
+}
+
+// last notes what was last refused, in case nothing more comes of it.
+func (tx *Transaction) last(stage Stage, r *smtp.SMTPError, by string) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.outcome = Outcome{Stage: stage, Reply: r, By: by}
+}
+
+// add takes rcpt up.
+func (tx *Transaction) add(rcpt *Recipient) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.rcpts = append(tx.rcpts, rcpt)
+}
+
+// first is the first recipient accepted, nil before it.
+func (tx *Transaction) first() *Recipient {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if len(tx.rcpts) == 0 {
+		return nil
+	}
+	return tx.rcpts[0]
+}

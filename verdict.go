@@ -1,6 +1,7 @@
 package smtpguard
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/emersion/go-smtp"
@@ -162,4 +163,12 @@ func cleanReply(s string, max int) string {
 		clean = clean[:max]
 	}
 	return clean
+}
+
+// replyText is r as one line of text, for events.
+func replyText(r *smtp.SMTPError) string {
+	if r.EnhancedCode == smtp.EnhancedCodeNotSet || r.EnhancedCode == smtp.NoEnhancedCode {
+		return fmt.Sprintf("%d %s", r.Code, r.Message)
+	}
+	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.EnhancedCode[0], r.EnhancedCode[1], r.EnhancedCode[2], r.Message)
 }

@@ -1,0 +1,152 @@
+package smtpguard
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// errCancelled is how an exchange ends that the client gave up: "*", a response
+// that is not base64, another command, a hang-up. None of these reaches the
+// mechanism.
+var errCancelled = errors.New("smtpguard: AUTH given up by the client")
+
+// AuthMechanisms is what the backend offers.
+func (s *session) AuthMechanisms() []string {
+	if as, ok := s.next.(smtp.AuthSession); ok {
+		return as.AuthMechanisms()
+	}
+	return nil
+}
+
+// Auth begins an exchange.
+func (s *session) Auth(mech string) (sasl.Server, error) {
+	as, ok := s.next.(smtp.AuthSession)
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	if err := s.greeted(); err != nil {
+		return nil, err
+	}
+	if s.outer && s.conn.Transaction() != nil {
+		return nil, s.refuse(reply(503, smtp.EnhancedCode{5, 5, 1}, "AUTH not allowed during a mail transaction")) // RFC 4954, section 4
+	}
+	if !ok || !slices.Contains(as.AuthMechanisms(), mech) {
+		return nil, s.refuse(smtp.ErrAuthUnknownMechanism)
+	}
+	attempt := &AuthAttempt{Mechanism: mech}
+	if s.outer {
+		s.conn.setAuth("", false)
+	}
+	if obj := s.ask(&scene{stage: StageAuth, conn: s.conn, auth: attempt}); obj != nil {
+		s.authDone(attempt, obj.reply)
+		return nil, s.refuse(obj.reply)
+	}
+	var server sasl.Server
+	err := s.backend("Auth", func() (err error) { server, err = as.Auth(mech); return err },
+		reply(454, smtp.EnhancedCode{4, 7, 0}, "Authentication failed"))
+	if err != nil {
+		s.authDone(attempt, err)
+		return nil, s.refuse(err)
+	}
+	s.attempt.Store(attempt)
+	return &exchange{session: s, attempt: attempt, next: server}, nil
+}
+
+// exchange is a mechanism under watch: the login that the client names is read
+// on its way in.
+type exchange struct {
+	session *session
+	attempt *AuthAttempt
+	next    sasl.Server
+	named   bool // the first response has been read
+}
+
+// Next hands on to the mechanism what the checks have nothing against.
+func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error) {
+	s := x.session
+	if s.attempt.Load() != x.attempt {
+		return nil, false, reply(503, smtp.EnhancedCode{5, 5, 1}, "No AUTH exchange under way")
+	}
+	if response != nil && !x.named {
+		x.named = true
+		if login, ok := claimed(x.attempt.Mechanism, response); ok {
+			x.attempt.Claimed = login
+			if obj := s.ask(&scene{stage: StageAuth, conn: s.conn, auth: x.attempt}); obj != nil {
+				return nil, false, x.fail(obj.reply)
+			}
+		}
+	}
+	err = s.backend("SASL", func() (err error) { challenge, done, err = x.next.Next(response); return err },
+		reply(454, smtp.EnhancedCode{4, 7, 0}, "Authentication failed"))
+	if err != nil {
+		return nil, false, x.fail(err)
+	}
+	if done && s.attempt.CompareAndSwap(x.attempt, nil) {
+		if s.outer {
+			if _, known := s.conn.Login(); !known {
+				s.conn.setAuth(x.attempt.Claimed, true)
+			}
+			if w := s.conn.wire; w != nil {
+				w.progress()
+			}
+		}
+		s.authDone(x.attempt, nil)
+	}
+	return challenge, done, nil
+}
+
+func (x *exchange) fail(err error) error {
+	s := x.session
+	if s.attempt.CompareAndSwap(x.attempt, nil) {
+		if s.outer {
+			s.conn.setAuth("", false)
+		}
+		s.authDone(x.attempt, err)
+	}
+	return s.refuse(err)
+}
+
+// endAttempt ends an exchange that the client left.
+func (s *session) endAttempt() {
+	if a := s.attempt.Swap(nil); a != nil {
+		if s.outer {
+			s.conn.setAuth("", false)
+		}
+		s.authDone(a, errCancelled)
+	}
+}
+
+// authDone tells how an exchange ended.
+func (s *session) authDone(a *AuthAttempt, err error) {
+	c, b := s.conn, s.b
+	a.Err = err
+	if !accounts(b.guards, func(c *Check) bool { return c.AuthDone != nil }) {
+		return
+	}
+	ev := c.event(KindAuth)
+	ev.Stage, ev.Mechanism, ev.Login = StageAuth, a.Mechanism, a.Claimed
+	if err != nil {
+		ev.Action, ev.Error = Reject, err.Error()
+	} else if login, ok := c.Login(); ok {
+		ev.Login = login
+	}
+	c.accounting.do(func() {
+		c.each(b.guards, "AuthDone", func(ctx context.Context, check *Check) {
+			if check.AuthDone != nil {
+				check.AuthDone(ctx, c, a)
+			}
+		})
+		b.guards[0].observe(ev)
+	})
+}
+
+// setAuth says who is logged in.
+func (c *Conn) setAuth(login string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.login, c.authed = login, ok
+}

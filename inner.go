@@ -1,0 +1,37 @@
+package smtpguard
+
+import (
+	"io"
+
+	"github.com/emersion/go-smtp"
+)
+
+// inner judges the content for a guard that stands behind another one, with a
+// foreign middleware between them. What the outer one spooled is judged as it
+// is, unless the middleware rewrote it.
+func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollector) error {
+	msg := tx.Message()
+	if cr, ok := r.(*contentReader); !ok || cr.message() != msg {
+		g := s.b.guards[0]
+		m, err := g.spool.receive(r, intake{octets: OctetsAllow, utf8: true, note: func(string) {}})
+		if err != nil {
+			s.note(KindWarning, "content from the outer middleware cannot be read", err)
+			return reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
+		}
+		defer m.close()
+		msg = m
+	}
+	if obj := s.ask(&scene{stage: StageData, conn: s.conn, tx: tx, msg: msg}); obj != nil {
+		tx.end(StageData, obj.reply, obj.check)
+		return obj.reply
+	}
+	if err := msg.seal(tx.Context()); err != nil {
+		s.note(KindWarning, "signing failed", err)
+		return reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
+	}
+	content := msg.edited()
+	if next, ok := s.next.(smtp.LMTPSession); ok && status != nil {
+		return next.LMTPData(content, status)
+	}
+	return s.toBackend(tx, StageData, "Data", func() error { return s.next.Data(content) })
+}
