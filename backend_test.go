@@ -283,3 +283,14 @@ func clientTLS() *tls.Config {
 	pool.AddCert(cert)
 	return &tls.Config{RootCAs: pool, ServerName: "localhost"}
 }
+
+// waitFor waits until ok, which something in the background brings about.
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Error("what was waited for did not come")
+}
