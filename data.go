@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -131,6 +130,11 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	if errors.Is(err, smtp.ErrDataReset) {
 		return err
 	}
+	var ref *refusal
+	if errors.As(err, &ref) {
+		s.note(KindNote, ref.reason, ref.err)
+		return ref.reply
+	}
 	var known *smtp.SMTPError
 	if errors.As(err, &known) {
 		s.note(KindNote, "content refused", err)
@@ -192,7 +196,7 @@ func (s *session) deliver(tx *Transaction, status smtp.StatusCollector) error {
 		return tx.fail(err)
 	}
 	if len(marks) > 0 {
-		if err := msg.Prepend(quarantineField + ": yes; by=" + strings.Join(marks, ",")); err != nil {
+		if err := msg.Prepend(quarantineStamp(marks)); err != nil {
 			s.note(KindWarning, "cannot write the quarantine field", err)
 			return tx.fail(reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
 		}

@@ -2,6 +2,8 @@ package smtpguard
 
 import (
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/emersion/go-smtp"
 )
@@ -11,15 +13,17 @@ import (
 // is, unless the middleware rewrote it.
 func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollector) error {
 	msg := tx.Message()
-	if cr, ok := r.(*contentReader); !ok || cr.message() != msg {
+	if cr, ok := r.(*contentReader); !ok || cr.c != msg.c {
 		g := s.b.guards[0]
-		m, err := g.spool.receive(r, intake{octets: OctetsAllow, utf8: true, note: func(string) {}})
+		m, err := g.spool.receive(r, intake{octets: OctetsAllow, utf8: true})
 		if err != nil {
 			s.note(KindWarning, "content from the outer middleware cannot be read", err)
 			return reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
 		}
 		defer m.close()
 		msg = m
+	} else {
+		msg = msg.reopened()
 	}
 	if obj := s.ask(&scene{stage: StageData, conn: s.conn, tx: tx, msg: msg}); obj != nil {
 		tx.end(StageData, obj.reply, obj.check)
@@ -34,4 +38,12 @@ func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollecto
 		return next.LMTPData(content, status)
 	}
 	return s.toBackend(tx, StageData, "Data", func() error { return s.next.Data(content) })
+}
+
+// reopened is m for the checks of another guard, behind the one whose checks
+// have run: the same content with the edits made so far, and room for more.
+func (m *Message) reopened() *Message {
+	m.edits.mu.Lock()
+	defer m.edits.mu.Unlock()
+	return &Message{c: m.c, borrowed: true, edits: edits{fields: slices.Clone(m.edits.fields), strip: maps.Clone(m.edits.strip)}}
 }

@@ -1,7 +1,6 @@
 package smtpguard
 
 import (
-	"net/netip"
 	"strings"
 	"unicode/utf8"
 
@@ -47,21 +46,6 @@ func pathError(addr string, utf8OK bool, max int, ec smtp.EnhancedCode) *smtp.SM
 // validMailDomain reports whether s may stand right of the @: a domain name or
 // an address literal.
 func validMailDomain(s string) bool { return validDomain(s) || validLiteral(s) }
-
-// validLiteral reports whether s is an IPv4 or IPv6 address literal (RFC 5321,
-// section 4.1.3).
-func validLiteral(s string) bool {
-	if len(s) < 2 || s[0] != '[' || s[len(s)-1] != ']' {
-		return false
-	}
-	s = s[1 : len(s)-1]
-	if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
-		ip, err := netip.ParseAddr(s[5:])
-		return err == nil && ip.Is6() && ip.Zone() == ""
-	}
-	ip, err := netip.ParseAddr(s)
-	return err == nil && ip.Is4()
-}
 
 // helloError says what is wrong with an EHLO identity: hostile ones are
 // refused whatever the policy, odd ones by it.

@@ -24,3 +24,16 @@ func wireOf(nc net.Conn) *wire {
 		}
 	}
 }
+
+// Stubs until the listener is here.
+func (w *wire) enterBody(bool)           {}
+func (w *wire) leaveBody()               {}
+func (w *wire) hangUp()                  {}
+func (w *wire) reads() uint64            { return 0 }
+func (w *wire) setBusy(bool)             {}
+func (w *wire) progress()                {}
+func (w *wire) credit(int)               {}
+func (w *wire) hello()                   {}
+func (w *wire) esmtp() bool              { return true }
+func (w *wire) truncated(*tls.Conn) bool { return false }
+func (w *wire) allowPipelining() bool    { return false }

@@ -1,0 +1,209 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/smtpguard/smtpguard"
+)
+
+// sizes are those of the messages.
+var sizes = []struct {
+	name   string
+	octets int
+}{{"4K", 4 << 10}, {"100K", 100 << 10}}
+
+// content is a message of about n octets, dot-stuffed and ended.
+func content(n int) string {
+	var b strings.Builder
+	b.WriteString("From: a@client.example\r\nTo: b@example.org\r\nSubject: bench\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n" +
+		"Message-ID: <1@client.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n")
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%06d The quick brown fox jumps over the lazy dog, and then does so again.\r\n", i)
+	}
+	b.WriteString(".\r\n")
+	return b.String()
+}
+
+// script is a client in memory: each Read gets the next thing that a client
+// would send after it has seen the replies, so the server is all that runs.
+type script struct {
+	steps  []string
+	closed chan struct{}
+}
+
+func newScript(body string, messages int) *script {
+	s := &script{closed: make(chan struct{}), steps: []string{"EHLO client.example\r\n"}}
+	for range messages {
+		s.steps = append(s.steps, "MAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
+		for rest := body; rest != ""; {
+			n := min(len(rest), 16<<10)
+			s.steps, rest = append(s.steps, rest[:n]), rest[n:]
+		}
+	}
+	s.steps = append(s.steps, "QUIT\r\n")
+	return s
+}
+
+func (s *script) Read(b []byte) (int, error) {
+	if len(s.steps) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, s.steps[0])
+	if s.steps[0] = s.steps[0][n:]; s.steps[0] == "" {
+		s.steps = s.steps[1:]
+	}
+	return n, nil
+}
+
+func (s *script) Write(b []byte) (int, error) {
+	if b[0] >= '4' {
+		panic("refused: " + string(b))
+	}
+	return len(b), nil
+}
+
+func (s *script) Close() error {
+	select {
+	case <-s.closed:
+	default:
+		close(s.closed)
+	}
+	return nil
+}
+
+var peer = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
+
+func (s *script) LocalAddr() net.Addr              { return peer }
+func (s *script) RemoteAddr() net.Addr             { return peer }
+func (s *script) SetDeadline(time.Time) error      { return nil }
+func (s *script) SetReadDeadline(time.Time) error  { return nil }
+func (s *script) SetWriteDeadline(time.Time) error { return nil }
+
+// memory is a listener of scripts.
+type memory chan net.Conn
+
+func (m memory) Accept() (net.Conn, error) {
+	if c, ok := <-m; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (m memory) Close() error   { return nil }
+func (m memory) Addr() net.Addr { return peer }
+
+type discard struct{}
+
+func (discard) NewSession(*smtp.Conn) (smtp.Session, error) { return discard{}, nil }
+func (discard) Reset()                                      {}
+func (discard) Logout() error                               { return nil }
+func (discard) Mail(string, *smtp.MailOptions) error        { return nil }
+func (discard) Rcpt(string, *smtp.RcptOptions) error        { return nil }
+func (discard) Data(r io.Reader) error                      { _, err := io.Copy(io.Discard, r); return err }
+
+func server(tb testing.TB, guarded bool) memory {
+	tb.Helper()
+	ln := make(memory)
+	s := smtp.NewServer(discard{})
+	s.Domain = "mx.example.org"
+	s.ErrorLog = log.New(io.Discard, "", 0)
+	s.ReadTimeout, s.WriteTimeout, s.MaxLineLength, s.MaxMessageBytes = time.Minute, time.Minute, 12288, 32<<20
+	if !guarded {
+		go s.Serve(ln)
+		tb.Cleanup(func() { close(ln) })
+		return ln
+	}
+	g, err := smtpguard.New(smtpguard.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.Backend = g.Wrap(s.Backend)
+	if err := smtpguard.Harden(s); err != nil {
+		tb.Fatal(err)
+	}
+	l, err := g.Listen(s, ln, smtpguard.ListenConfig{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	go l.Serve()
+	tb.Cleanup(func() { close(ln) })
+	return ln
+}
+
+// deliver sends n sessions of as many messages each, one after the other.
+func (m memory) deliver(n, messages int, body string) {
+	for range n {
+		c := newScript(body, messages)
+		m <- c
+		<-c.closed
+	}
+}
+
+// BenchmarkGuard is a guard without checks beside bare go-smtp: a new session
+// a message, and a session of a hundred.
+func BenchmarkGuard(b *testing.B) {
+	for _, size := range sizes {
+		body := content(size.octets)
+		for _, who := range []string{"go-smtp", "smtpguard"} {
+			b.Run(size.name+"/"+who, func(b *testing.B) {
+				ln := server(b, who == "smtpguard")
+				b.ReportAllocs()
+				b.SetBytes(int64(len(body)))
+				b.ResetTimer()
+				ln.deliver(b.N, 1, body)
+			})
+		}
+		for _, who := range []string{"go-smtp", "smtpguard"} {
+			b.Run(size.name+"-stream/"+who, func(b *testing.B) {
+				ln := server(b, who == "smtpguard")
+				b.ReportAllocs()
+				b.SetBytes(int64(len(body)))
+				b.ResetTimer()
+				for left := b.N; left > 0; left -= 100 {
+					ln.deliver(1, min(left, 100), body)
+				}
+			})
+		}
+		// Machines are shared and noisy: many short pairs, side by side, say more
+		// than two long runs.
+		b.Run(size.name+"-pairs/smtpguard", func(b *testing.B) {
+			bare, guarded := server(b, false), server(b, true)
+			n := max(1, (2<<20)/len(body))
+			var rates, cpus []float64
+			for range max(b.N, 1) {
+				t0, c0 := measure(func() { bare.deliver(n, 1, body) })
+				t1, c1 := measure(func() { guarded.deliver(n, 1, body) })
+				rates = append(rates, t0.Seconds()/t1.Seconds())
+				cpus = append(cpus, c1.Seconds()/c0.Seconds())
+			}
+			b.ReportMetric(median(rates), "rate/bare")
+			b.ReportMetric(median(cpus), "cpu/bare")
+		})
+	}
+}
+
+// measure returns the time f takes, on the clock and of the processor.
+func measure(f func()) (clock, cpu time.Duration) {
+	var before, after syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+	start := time.Now()
+	f()
+	clock = time.Since(start)
+	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	used := func(r *syscall.Rusage) time.Duration { return time.Duration(r.Utime.Nano() + r.Stime.Nano()) }
+	return clock, used(&after) - used(&before)
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
