@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // trace is what a Received field says (RFC 5321, section 4.4).
@@ -21,14 +22,14 @@ type trace struct {
 
 // protocolWord is the "with" keyword (RFC 3848; with SMTPUTF8, RFC 6531,
 // section 4.3).
-func protocolWord(lmtp, esmtp, utf8, tls, auth bool) string {
+func protocolWord(lmtp, esmtp, smtputf8, tls, auth bool) string {
 	var w string
 	switch {
-	case lmtp && utf8:
+	case lmtp && smtputf8:
 		w = "UTF8LMTP"
 	case lmtp:
 		w = "LMTP"
-	case utf8:
+	case smtputf8:
 		w = "UTF8SMTP"
 	case esmtp:
 		w = "ESMTP"
@@ -51,36 +52,30 @@ func receivedField(t *trace) string {
 	f := folder{}
 	f.b.Grow(256)
 	f.word("Received:")
-	f.word("from")
 	tcp := "unknown"
 	if t.addr.IsValid() {
 		tcp = literal(t.addr)
 	}
 	switch {
 	case isASCII(t.hello) && validDomain(t.hello), validLiteral(t.hello):
-		f.word(t.hello)
+		f.word("from " + t.hello)
 		f.word("(" + tcp + ")")
 	default:
-		f.word(tcp)
+		f.word("from " + tcp)
 		f.word("(EHLO " + commentText(t.hello) + ")")
 	}
-	f.word("by")
-	if isASCII(t.hostname) && validDomain(t.hostname) {
-		f.word(t.hostname)
-	} else {
-		f.word("localhost")
+	by := t.hostname
+	if !isASCII(by) || !validDomain(by) {
+		by = "localhost"
 	}
-	f.word("with")
-	f.word(t.protocol)
+	f.word("by " + by)
+	f.word("with " + t.protocol)
 	if t.tls != nil {
-		f.word("(" + tls.VersionName(t.tls.Version))
-		f.word(tls.CipherSuiteName(t.tls.CipherSuite) + ")")
+		f.word("(" + tls.VersionName(t.tls.Version) + " " + tls.CipherSuiteName(t.tls.CipherSuite) + ")")
 	}
-	f.word("id")
-	f.word(t.id)
+	f.word("id " + t.id)
 	if path, ok := mailbox(t.rcpt, strings.HasPrefix(t.protocol, "UTF8")); ok {
-		f.word("for")
-		f.word("<" + path + ">")
+		f.word("for <" + path + ">")
 	}
 	f.b.WriteByte(';')
 	f.line++
@@ -89,7 +84,7 @@ func receivedField(t *trace) string {
 	return f.b.String()
 }
 
-// folder writes words on lines of up to 78 octets, where they fit (RFC 5322,
+// folder writes words, which may have spaces, on lines of up to 78 octets, where they fit (RFC 5322,
 // section 2.1.1).
 type folder struct {
 	b    strings.Builder
@@ -148,9 +143,9 @@ func commentText(s string) string {
 
 // mailbox writes addr, whose local part is unquoted, as RFC 5321, section
 // 4.1.2, has it. ok is false when it can not stand in a field.
-func mailbox(addr string, utf8 bool) (path string, ok bool) {
+func mailbox(addr string, smtputf8 bool) (path string, ok bool) {
 	at := strings.LastIndexByte(addr, '@')
-	if at <= 0 || len(addr) > 254 || !utf8 && !isASCII(addr) {
+	if at <= 0 || len(addr) > 254 || !smtputf8 && !isASCII(addr) || !utf8.ValidString(addr) {
 		return "", false
 	}
 	local, domain := addr[:at], addr[at+1:]
