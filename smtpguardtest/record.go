@@ -62,7 +62,7 @@ func (c *Client) record(steps []step) error {
 		}
 		reader.data = r.Code == 354
 	}
-	if c.conn == nil {
+	if c.conn == nil || c.hangup {
 		return nil
 	}
 	if err := c.HalfClose(); err != nil {
