@@ -1,0 +1,115 @@
+package smtpguard
+
+import "time"
+
+// readDeadlines is what bounds the reads of a connection.
+type readDeadlines struct {
+	end    time.Time // of the connection's lifetime
+	asked  time.Time // what go-smtp wants, for command lines
+	armed  time.Time // what the socket has
+	began  time.Time // the content
+	octets int64     // of it, or of its ciphertext, so far
+	mode   bodyMode
+}
+
+type bodyMode uint8
+
+const (
+	noBody   bodyMode = iota
+	dataBody          // until go-smtp asks for a command line
+	bdatBody          // until leaveBody: commands come in between
+)
+
+// within returns t, or the end of the connection's lifetime when that is
+// earlier. The zero t means never.
+func (d *readDeadlines) within(t time.Time) time.Time {
+	if t.IsZero() || d.end.Before(t) {
+		return d.end
+	}
+	return t
+}
+
+// sliding is when the content has to go on at the latest.
+func (d *readDeadlines) sliding(now time.Time, cfg *ListenConfig) time.Time {
+	t := now.Add(cfg.BodyTimeout)
+	owed := time.Duration(float64(d.octets) / float64(cfg.MinRate) * float64(time.Second))
+	if due := d.began.Add(rateGrace + owed); due.Before(t) {
+		t = due
+	}
+	return d.within(t)
+}
+
+// SetReadDeadline sets the deadline for the next command line and ends content
+// that is not BDAT's: go-smtp calls it before each command line, and only then.
+// It fails when the connection is to run no more commands, and never brings a
+// failed one back.
+func (w *wire) SetReadDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead != nil {
+		return w.dead
+	}
+	w.wanted = true
+	w.deadlines.asked = t
+	if w.deadlines.mode == bdatBody {
+		w.slide()
+		return nil
+	}
+	w.deadlines.mode = noBody
+	return w.arm(w.deadlines.within(t))
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (w *wire) SetDeadline(t time.Time) error {
+	if err := w.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return w.SetWriteDeadline(t)
+}
+
+// arm sets the socket's read deadline, unless nothing is to be read any more.
+// Callers hold w.mu.
+func (w *wire) arm(t time.Time) error {
+	if w.err != nil || w.dead != nil {
+		return nil
+	}
+	w.deadlines.armed = t
+	return w.Conn.SetReadDeadline(t)
+}
+
+// slide moves the deadline of content on. Setting one is costly, so it waits
+// until an eighth of what would be gained is there to gain: a client gets seven
+// eighths of its time at least. Callers hold w.mu.
+func (w *wire) slide() {
+	d := &w.deadlines
+	if d.mode == noBody {
+		return
+	}
+	now := time.Now()
+	if t := d.sliding(now, &w.listener.cfg); t.Sub(d.armed) > t.Sub(now)/8 || d.armed.After(t) {
+		w.arm(t)
+	}
+}
+
+// enterBody says that content comes: of DATA, which ends when go-smtp asks for
+// the next command, or of BDAT, which ends with leaveBody.
+func (w *wire) enterBody(bdat bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := &w.deadlines
+	d.began, d.octets, d.mode = time.Now(), 0, dataBody
+	if bdat {
+		d.mode = bdatBody
+	}
+	w.arm(d.sliding(d.began, &w.listener.cfg)) // go-smtp may be reading already
+}
+
+// leaveBody ends the content of BDAT.
+func (w *wire) leaveBody() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deadlines.mode == bdatBody {
+		w.deadlines.mode = noBody
+		w.arm(w.deadlines.within(w.deadlines.asked))
+	}
+}
