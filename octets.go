@@ -17,18 +17,14 @@ var oddityNames = [...]struct {
 	name string
 }{{bareCR, "Bare CR"}, {bareLF, "Bare LF"}, {nul, "NUL"}}
 
-// String names the oddities, "Bare CR, NUL" say.
+// String names o, which is one oddity.
 func (o oddity) String() string {
-	var s string
 	for _, n := range oddityNames {
-		if o&n.o != 0 {
-			if s != "" {
-				s += ", "
-			}
-			s += n.name
+		if o == n.o {
+			return n.name
 		}
 	}
-	return s
+	return "nothing odd"
 }
 
 // The functions below want whole line ends: p neither ends between a CR and
