@@ -45,6 +45,7 @@ func TestHeader(t *testing.T) {
 		{"continues nothing", " a: b\r\nc: d\r\n\r\n", nil, 0},
 		{"no colon", "a: b\r\njunk\r\nc: d\r\n\r\n", []string{"a=b"}, 6},
 		{"no colon, last", "a: b\r\njunk", []string{"a=b"}, 6},
+		{"no colon but space, last", "a: b\r\njunk ", []string{"a=b"}, 6},
 		{"no name", "a: b\r\n: c\r\n", []string{"a=b"}, 6},
 		{"no name but space", "a: b\r\nc: d\r\n\r\n : c\r\n", []string{"a=b", "c=d"}, 14},
 		{"a name of two words", "a: b\r\nc d: e\r\n", []string{"a=b"}, 6},

@@ -105,6 +105,8 @@ func TestMemoryThenFile(t *testing.T) {
 		{"hinted", 100_000, 100_000, nil, false, 128 << 10},
 		{"falsely hinted, too little", 100_000, 10_000, nil, false, 128 << 10},
 		{"falsely hinted, too much", 4000, 200_000, nil, false, 8 << 10},
+		{"falsely hinted, and believed by then", 40_000, 100_000, nil, false, 128 << 10},
+		{"falsely hinted as too much for memory", 40_000, 3 << 20, nil, true, 16},
 		{"nearly all memory", 256<<10 - 1, 0, nil, false, 256 << 10},
 		{"more than memory", 256<<10 + 1, 0, nil, true, 16},
 		{"far more, as announced", 3 << 20, 3 << 20, nil, true, 16},
