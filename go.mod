@@ -7,6 +7,6 @@ require (
 	github.com/emersion/go-smtp v0.25.1
 	github.com/pires/go-proxyproto v0.15.0
 	golang.org/x/net v0.62.0
+	golang.org/x/text v0.43.0
 )
 
-require golang.org/x/text v0.43.0 // indirect

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxName bounds a name in octets without its trailing dot: 255 on the wire
@@ -144,3 +145,7 @@ func Literal(s string) (addr netip.Addr, ok bool) {
 	}
 	return addr.Unmap(), true
 }
+
+// Compatible returns the compatibility form of text (NFKC), in which a
+// full-width '％' is a '%': what text may become when others normalize it.
+func Compatible(text string) string { return norm.NFKC.String(text) }

@@ -107,6 +107,12 @@ func TestLiteral(t *testing.T) {
 	}
 }
 
+func TestCompatible(t *testing.T) {
+	if got := Compatible("a\uff05b\ufe6bc\uff20"); got != "a%b@c@" {
+		t.Errorf("Compatible = %q", got)
+	}
+}
+
 func FuzzNormal(f *testing.F) {
 	for _, s := range []string{"Example.org.", "bücher.example", "xn--bcher-kva.example", "xn--.a", "[IPv6:::1]", "0x7f", "a。b", "xn--straße-.de", "א1.example"} {
 		f.Add(s)
