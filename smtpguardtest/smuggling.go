@@ -269,6 +269,23 @@ func abortCases() []Case {
 			})
 	}
 	return append(cases, Case{
+		Name: "smuggling/long-line",
+		Rule: "after a line that is too long the rest of the body is never run as commands",
+		RFC:  "RFC 5321, sections 4.1.1.4 and 4.5.3.1.6",
+		Run: func(c *Client) error {
+			if err := c.Envelope(); err != nil {
+				return err
+			}
+			if err := c.ask("DATA", "354"); err != nil {
+				return err
+			}
+			line := strings.Repeat("x", 100_000)
+			if err := c.Write(c.Content(line+"\r\n"+c.hidden()) + endOfData + "QUIT\r\n"); err != nil {
+				return err
+			}
+			return c.cutShort()
+		},
+	}, Case{
 		Name: "smuggling/quit",
 		Rule: "nothing runs after QUIT",
 		RFC:  "RFC 5321, section 4.1.1.10",
@@ -295,8 +312,8 @@ func abortCases() []Case {
 	})
 }
 
-// cutShort reads what a server says to an incomplete message: no success but
-// QUIT's, no delivery.
+// cutShort reads what a server says to a message that it must not accept: no
+// success but QUIT's, no delivery.
 func (c *Client) cutShort() error {
 	replies, err := c.Rest()
 	if err != nil {
@@ -304,7 +321,7 @@ func (c *Client) cutShort() error {
 	}
 	for _, r := range replies {
 		if r.Class() < 4 && r.Code != 221 {
-			return fmt.Errorf("an incomplete message was followed by %q", r)
+			return fmt.Errorf("a message not to be accepted was followed by %q", r)
 		}
 	}
 	return c.undelivered(0, settle)
