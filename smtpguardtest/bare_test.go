@@ -16,24 +16,26 @@ var racy = []string{"smuggling/bdat-rset"}
 // Each list under testdata is what go-smtp v0.25.1 does wrong. A case that
 // leaves the list has been fixed there, and what works around it can go.
 func TestBare(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		list string
 		set  func(*Target)
 	}{
 		{"testdata/bare-defaults.txt", func(*Target) {}},
 		{"testdata/bare-bounded.txt", func(target *Target) {
-			target.Server.ReadTimeout = 400 * time.Millisecond
+			target.Server.ReadTimeout = 300 * time.Millisecond
 			target.Server.MaxMessageBytes = 128 << 10
 			target.Server.MaxRecipients = 100
 			target.Server.AllowInsecureAuth = false
-			target.Silence = 400 * time.Millisecond
-			target.Dribble = 800 * time.Millisecond
+			target.Silence = 300 * time.Millisecond
+			target.Dribble = 600 * time.Millisecond
 			target.PreGreeting = 20 * time.Millisecond
 		}},
 		{"testdata/bare-lmtp.txt", func(target *Target) { target.Server.LMTP, target.LMTP = true, true }},
 		{"testdata/bare-implicit-tls.txt", func(target *Target) { target.ImplicitTLS = true }},
 	} {
 		t.Run(tt.list, func(t *testing.T) {
+			t.Parallel()
 			target := bareTarget(t)
 			tt.set(&target)
 			cases := Suite("")

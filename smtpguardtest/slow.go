@@ -86,10 +86,10 @@ func slowCases() []Case {
 	return cases
 }
 
-// hangsUp waits until the server hangs up, at most for most and a second's grace, and sends an
-// octet every now and then unless every is 0.
+// hangsUp waits until the server hangs up, at most for most and half a reply's
+// timeout, and sends an octet every now and then unless every is 0.
 func (c *Client) hangsUp(every, most time.Duration) error {
-	most += time.Second
+	most += c.server.Timeout / 2
 	end := time.Now().Add(most)
 	if every > 0 {
 		c.note(fmt.Sprintf("C! \"x\" every %v", every))
