@@ -20,6 +20,7 @@ type cmdLines struct {
 	started  bool    // the first line has been seen
 	response bool    // the next line answers a 334
 	tail     [5]byte // the last octets so far
+	content  bool    // they were content of DATA
 	chunk    uint64  // octets of a BDAT chunk still to come
 	line     []byte  // beginning of a line that comes in pieces
 }
@@ -51,9 +52,10 @@ func (l *cmdLines) next(p []byte, wanted bool) (out []byte, refusal string) {
 	switch {
 	case !wanted && l.state == cmdStart:
 		l.state = cmdBlind
-	case wanted && l.state == cmdBlind && string(l.tail[:]) == "\r\n.\r\n":
+	case wanted && l.state == cmdBlind && l.content && string(l.tail[:]) == "\r\n.\r\n":
 		l.state = cmdStart
 	}
+	l.content = !wanted
 	n := copy(l.tail[:], l.tail[min(len(p), len(l.tail)):])
 	copy(l.tail[n:], p[max(len(p)-len(l.tail), 0):])
 	pos, copied := 0, 0
