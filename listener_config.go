@@ -35,15 +35,17 @@ type ListenConfig struct {
 
 	HandshakeTimeout time.Duration // for a TLS handshake, or for a PROXY header; 30 s
 	BodyTimeout      time.Duration // between reads of content; 3 min (RFC 5321, section 4.5.3.2.5)
-	MinRate          int           // octets a second that content has to come at, after a minute's grace; 100
+	MinRate          int           // octets a second that content has to come at, after a grace of 3 min; 100
 	Lifetime         time.Duration // of a connection; 1 h
 
 	MaxPending int // connections being vetted at once; 10,000. More get a 421
 	MaxConns   int // connections at once; 0 means no limit. More get a 421
 }
 
-// rateGrace is for slow starts: MinRate counts from its end.
-const rateGrace = time.Minute
+// rateGrace is what a client may be behind MinRate. It is what one block of
+// content may take (RFC 5321, section 4.5.3.2.5), so that no stall that the RFC
+// allows for is cut short at the beginning.
+const rateGrace = 3 * time.Minute
 
 func (cfg ListenConfig) filled() ListenConfig {
 	def := func(v *time.Duration, d time.Duration) {

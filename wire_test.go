@@ -35,6 +35,8 @@ type wireServer struct {
 	rcpts    []string
 	conns    []*Conn
 
+	checks []Check // of the guard; only their Connect hooks run
+
 	// What the sessions do, beside taking everything.
 	onMail func(*wire) error
 	onData func(*wire, io.Reader) error
@@ -66,7 +68,7 @@ func startWireOn(t testing.TB, ln net.Listener, opts ...wireOption) *wireServer 
 	for _, o := range opts {
 		o(s, &cfg, &lc)
 	}
-	g, err := New(cfg, s.checks()...)
+	g, err := New(cfg, s.checks...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,9 +85,6 @@ func startWireOn(t testing.TB, ln net.Listener, opts ...wireOption) *wireServer 
 	})
 	return s
 }
-
-// checks are those of the server's Connect stage: none.
-func (s *wireServer) checks() []Check { return nil }
 
 func (s *wireServer) observe(ev Event) {
 	s.mu.Lock()
@@ -429,32 +428,106 @@ func TestProgress(t *testing.T) {
 }
 
 func TestESMTP(t *testing.T) {
-	for _, verb := range []string{"HELO", "EHLO"} {
-		got := make(chan bool, 1)
-		start := func(t testing.TB, opts ...wireOption) *wireServer {
-			return startWire(t, append(opts, func(s *wireServer, _ *Config, _ *ListenConfig) {
+	for _, tt := range []struct {
+		verb string
+		want bool
+	}{{"HELO", false}, {"EHLO", true}} {
+		t.Run(tt.verb, func(t *testing.T) {
+			got := make(chan bool, 1)
+			serverTLS, clientTLS := tlsPair(t)
+			s := startWire(t, func(s *wireServer, _ *Config, _ *ListenConfig) {
+				s.TLSConfig = serverTLS
 				s.onMail = func(w *wire) error {
 					got <- w.esmtp()
 					return errors.New("no")
 				}
-				s.onNew = func(w *wire) { w.hello() }
-			})...)
-		}
-		eachWire(t, func(t testing.TB, opts ...wireOption) *wireServer {
-			s := start(t, opts...)
-			s.addr = s.listener.Addr().String()
-			return s
-		}, func(t *testing.T, s *wireServer, _ *wireClient) {
-			if s.TLSConfig != nil || s.listener.cfg.TLS != nil {
-				return // the client has said EHLO before TLS could be there
-			}
+			})
 			c := dialWire(t, s)
 			c.expect("220 ")
-			c.do(verb+" client.example", "250 ")
+			c.do(tt.verb+" client.example", "250 ")
 			c.do("MAIL FROM:<a@example.com>", "451 ")
-			if e := <-got; e != (verb == "EHLO") {
-				t.Errorf("%s: esmtp %v", verb, e)
+			if e := <-got; e != tt.want {
+				t.Errorf("in clear text: %v", e)
+			}
+			c = c.startTLS(clientTLS)
+			c.do(tt.verb+" client.example", "250 ")
+			c.do("MAIL FROM:<a@example.com>", "451 ")
+			if e := <-got; e != tt.want {
+				t.Errorf("under TLS: %v", e)
 			}
 		})
+	}
+}
+
+// Each refusal of the wire's own ends the connection, and nothing of the
+// segment runs.
+func TestClearTextRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		name, send, reply string
+		allow             func(*ListenConfig)
+		allowed           []string // replies when allowed
+	}{
+		{
+			"bare LF", "MAIL FROM:<a@b.example>\n", refuseBareLF,
+			func(lc *ListenConfig) { lc.AllowBareLF = true }, []string{"250 "},
+		},
+		{
+			"pipelining", "EHLO again.example\r\nMAIL FROM:<a@b.example>\r\n", refusePipelining,
+			func(lc *ListenConfig) { lc.AllowPipelining = true }, []string{"250 ", "250 "},
+		},
+		{
+			"AUTH response and more", "AUTH PLAIN\r\n", "334 ",
+			nil, nil,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := startWire(t, func(s *wireServer, _ *Config, _ *ListenConfig) { s.AllowInsecureAuth = true })
+			c := dialWire(t, s)
+			c.hello()
+			c.send(tt.send)
+			c.expect(tt.reply)
+			if tt.allow == nil {
+				c.send("AGEAYg==\r\nMAIL FROM:<a@b.example>\r\n")
+				c.expect(refusePipelining)
+			}
+			c.expectEnd()
+			if n := s.noted(KindNote, "5."); n != 1 {
+				t.Errorf("%d notes, want 1", n)
+			}
+			if tt.allow == nil {
+				return
+			}
+			s = startWire(t, func(_ *wireServer, _ *Config, lc *ListenConfig) { tt.allow(lc) })
+			c = dialWire(t, s)
+			c.hello()
+			c.send(tt.send)
+			c.expect(tt.allowed...)
+		})
+	}
+}
+
+func TestHTTPRefused(t *testing.T) {
+	s := startWire(t)
+	c := dialWire(t, s)
+	c.expect("220 ")
+	c.send("POST / HTTP/1.1\r\nHost: mx.example.org\r\n\r\nEHLO x\r\nMAIL FROM:<a@b.example>\r\n")
+	c.expect(refuseHTTP)
+	c.expectEnd()
+}
+
+// RFC 5321, section 4.5.1.
+func TestBarePostmaster(t *testing.T) {
+	s := startWire(t)
+	c := dialWire(t, s)
+	c.hello()
+	c.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<Postmaster>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
+	c.expect("250 ", "250 ", "250 ", "354 ")
+	c.send("RCPT TO:<postmaster>\r\n")
+	c.do(".", "250 ")
+	if got := s.recipients(); len(got) != 2 || got[0] != "Postmaster@mx.example.org" || got[1] != "b@example.org" {
+		t.Errorf("recipients %q", got)
+	}
+	if got := s.received(); len(got) != 1 || got[0] != "RCPT TO:<postmaster>\r\n" {
+		t.Errorf("content %q", got)
 	}
 }
