@@ -35,6 +35,7 @@ type Check struct {
 	// composite marks what a combinator made: it hands on accounting and asks
 	// its children itself.
 	composite bool
+	err       error // what the combinator found wrong with its arguments, for New
 }
 
 // Failure says what a check's failure means.

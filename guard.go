@@ -38,6 +38,9 @@ func New(cfg Config, checks ...Check) (*Guard, error) {
 		if c.OnError < FailDefer || c.OnError > FailRefuse {
 			errs = append(errs, fmt.Errorf("smtpguard: check %q: OnError is %d, which is no Failure", c.Name, int(c.OnError)))
 		}
+		if c.err != nil {
+			errs = append(errs, c.err)
+		}
 		g.checks = append(g.checks, c)
 		for s := StageConnect; s <= StageData; s++ {
 			if c.has(s) {
