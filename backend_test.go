@@ -30,8 +30,10 @@ type memory struct {
 	mu       sync.Mutex
 	messages []mail
 	calls    []string
-	auth     bool // offer AUTH
-	lmtp     bool // judge each recipient by itself
+	auth     bool          // offer AUTH
+	lmtp     bool          // judge each recipient by itself
+	busy     bool          // refuse MAIL with a 421
+	lag      time.Duration // before a content that breaks off is answered for
 }
 
 type mail struct {
@@ -103,6 +105,9 @@ func fault(addr string) error {
 
 func (s *memorySession) Mail(from string, _ *smtp.MailOptions) error {
 	s.m.call("Mail")
+	if s.m.busy {
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Going down"}
+	}
 	if err := fault(from); err != nil {
 		return err
 	}
@@ -123,6 +128,7 @@ func (s *memorySession) Data(r io.Reader) error {
 	s.m.call("Data")
 	b, err := io.ReadAll(r)
 	if err != nil {
+		time.Sleep(s.m.lag)
 		return err
 	}
 	if _, word, ok := bytes.Cut(b, []byte("Subject: ")); ok {

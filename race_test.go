@@ -1,0 +1,5 @@
+//go:build race
+
+package smtpguard_test
+
+const raceDetector = true
