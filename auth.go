@@ -46,8 +46,7 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 		return nil, s.refuse(obj.reply)
 	}
 	var server sasl.Server
-	err := s.backend("Auth", func() (err error) { server, err = as.Auth(mech); return err },
-		reply(454, smtp.EnhancedCode{4, 7, 0}, "Authentication failed"))
+	err := s.backend("Auth", func() (err error) { server, err = as.Auth(mech); return err }, authFailure)
 	if err != nil {
 		s.authDone(attempt, err)
 		return nil, s.refuse(err)
@@ -80,8 +79,7 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 			}
 		}
 	}
-	err = s.backend("SASL", func() (err error) { challenge, done, err = x.next.Next(response); return err },
-		reply(454, smtp.EnhancedCode{4, 7, 0}, "Authentication failed"))
+	err = s.backend("SASL", func() (err error) { challenge, done, err = x.next.Next(response); return err }, authFailure)
 	if err != nil {
 		return nil, false, x.fail(err)
 	}

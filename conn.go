@@ -73,7 +73,11 @@ func FromConn(c *smtp.Conn) (conn *Conn, ok bool) {
 
 // ID names the connection in events, Received fields and logs: unique in this
 // process, and with great likelihood among others.
-func (c *Conn) ID() string { return c.prefix + "-" + strconv.FormatUint(c.seq, 36) }
+func (c *Conn) ID() string { return string(c.appendID(nil)) }
+
+func (c *Conn) appendID(b []byte) []byte {
+	return strconv.AppendUint(append(append(b, c.prefix...), '-'), c.seq, 36)
+}
 
 // Addr is the client's address, behind a trusted PROXY protocol header the one
 // it names; IPv4-mapped addresses as IPv4. It is the zero Addr when there is

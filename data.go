@@ -26,6 +26,12 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error { ret
 func (s *session) data(r io.Reader, status smtp.StatusCollector) error {
 	c := s.conn
 	pipe, bdat := r.(*io.PipeReader)
+	if w := c.wire; w != nil && s.outer {
+		w.enterBody(bdat)
+		if bdat {
+			defer w.leaveBody()
+		}
+	}
 	if bdat {
 		// A read of nothing waits for the transfer's first octet or its end: until
 		// it is taken go-smtp runs no other command, so the transaction is the right one.
@@ -98,20 +104,15 @@ func (tx *Transaction) by() string {
 func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	c, g := s.conn, s.b.guards[0]
 	w := c.wire
-	if w != nil {
-		w.enterBody(bdat)
-		if bdat {
-			defer w.leaveBody()
-		} else if !w.allowPipelining() {
-			r = &promptReader{r: r, s: s, reads: w.reads()}
-		}
+	if w != nil && !bdat && !w.allowPipelining() {
+		s.prompt = promptReader{r: r, s: s, reads: w.reads()}
+		r = &s.prompt
 	}
-	msg, err := g.spool.receive(r, intake{
-		octets: g.cfg.octets(c),
-		size:   tx.opts.Size,
-		utf8:   tx.opts.UTF8,
-		note:   func(what string) { s.note(KindNote, what, nil) },
-	})
+	in := intake{octets: g.cfg.octets(c), size: tx.opts.Size, utf8: tx.opts.UTF8}
+	if g.cfg.Observe != nil {
+		in.note = func(what string) { s.note(KindNote, what, nil) }
+	}
+	msg, err := g.spool.receive(r, in)
 	if err == nil {
 		if w == nil || !bdat || !w.truncated(c.tlsConn()) {
 			tx.mu.Lock()
@@ -185,7 +186,7 @@ func (s *session) deliver(tx *Transaction, status smtp.StatusCollector) error {
 	msg.Strip(quarantineField, nil) // nobody but us says it
 	if err := msg.Prepend(s.received(tx)); err != nil {
 		s.note(KindWarning, "cannot write the Received field", err)
-		return tx.fail(reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+		return tx.fail(failure())
 	}
 	if obj := s.ask(&scene{stage: StageData, conn: c, tx: tx, msg: msg}); obj != nil {
 		tx.end(StageData, obj.reply, obj.check)
@@ -198,12 +199,12 @@ func (s *session) deliver(tx *Transaction, status smtp.StatusCollector) error {
 	if len(marks) > 0 {
 		if err := msg.Prepend(quarantineStamp(marks)); err != nil {
 			s.note(KindWarning, "cannot write the quarantine field", err)
-			return tx.fail(reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+			return tx.fail(failure())
 		}
 	}
-	if err := msg.seal(tx.Context()); err != nil {
+	if err := msg.seal(tx); err != nil {
 		s.note(KindWarning, "signing failed", err)
-		return tx.fail(reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+		return tx.fail(failure())
 	}
 	if status != nil {
 		return s.deliverLMTP(tx, msg.edited(), status)

@@ -61,7 +61,7 @@ func TestDefects(t *testing.T) {
 			edit:    func(l *lab) { l.ReadTimeout = 300 * time.Millisecond },
 			listen:  smtpguard.ListenConfig{BodyTimeout: 300 * time.Millisecond},
 			bare:    hello + envelope + "C! \"BDAT 1000 LAST\\r\\nx\"\nWAIT 500ms\nS: 554\n" + another,
-			guarded: hello + envelope + "C! \"BDAT 1000 LAST\\r\\nx\"\nWAIT 500ms\nS: EOF|421",
+			guarded: hello + envelope + "C! \"BDAT 1000 LAST\\r\\nx\"\nWAIT 500ms\nS: 421 4.4.2 Message not received whole\nS: EOF|421",
 			mails:   [2]int{1, 0},
 		},
 		{
@@ -76,9 +76,9 @@ func TestDefects(t *testing.T) {
 			name: "the result of an aborted BDAT transfer is given to the next one",
 			edit: func(l *lab) { l.backend.lag = 100 * time.Millisecond },
 			bare: hello + envelope + "C! \"BDAT 3\\r\\nx\\r\\n\"\nS: 250\nC: RSET\nS: 250\n" +
-				envelope + "C! \"BDAT 3 LAST\\r\\ny\\r\\n\"\nS: 554",
+				envelope + "C! \"BDAT 3\\r\\ny\\r\\n\"\nS: 250\nWAIT 300ms\nC: BDAT 0 LAST\nS: 554",
 			guarded: hello + envelope + "C! \"BDAT 3\\r\\nx\\r\\n\"\nS: 250\nC: RSET\nS: 250\n" +
-				envelope + "C! \"BDAT 3 LAST\\r\\ny\\r\\n\"\nS: 250",
+				envelope + "C! \"BDAT 3\\r\\ny\\r\\n\"\nS: 250\nWAIT 300ms\nC: BDAT 0 LAST\nS: 250",
 			mails: [2]int{1, 1},
 			racy:  true,
 		},

@@ -18,6 +18,7 @@ type Signer func(ctx context.Context, content io.Reader) (field string, err erro
 type edits struct {
 	mu      sync.Mutex
 	fields  []string     // prepended, oldest first
+	room    [2]string    // for fields: Received, and one more
 	strip   map[int]bool // indexes into Header
 	signers []Signer
 	sealed  bool
@@ -41,6 +42,9 @@ func (m *Message) Prepend(field string) error {
 	if e.sealed {
 		return errSealed
 	}
+	if e.fields == nil {
+		e.fields = e.room[:0]
+	}
 	e.fields = append(e.fields, field)
 	return nil
 }
@@ -49,6 +53,9 @@ func (m *Message) Prepend(field string) error {
 // backend reads: those whose [Field.Value] match wants, all when match is nil.
 // Fields that were prepended stay. It does nothing when the checks have run.
 func (m *Message) Strip(name string, match func(value []byte) bool) {
+	if !m.c.named(name) {
+		return
+	}
 	var found []int
 	for i, f := range m.Header() {
 		if strings.EqualFold(f.Name, name) && (match == nil || match([]byte(f.Value()))) {
@@ -81,9 +88,9 @@ func (m *Message) Sign(f Signer) {
 	}
 }
 
-// seal ends editing and runs the signers. After an error the message must not
-// be handed on.
-func (m *Message) seal(ctx context.Context) error {
+// seal ends editing and runs the signers, with h's context. After an error the
+// message must not be handed on.
+func (m *Message) seal(h Holder) error {
 	e := &m.edits
 	e.mu.Lock()
 	e.sealed = true
@@ -91,7 +98,7 @@ func (m *Message) seal(ctx context.Context) error {
 	e.signers = nil
 	e.mu.Unlock()
 	for _, f := range signers {
-		field, err := sign(ctx, f, m.edited())
+		field, err := sign(h.Context(), f, m.edited())
 		if err == nil && field != "" {
 			field, err = checkField(field)
 		}
@@ -163,7 +170,9 @@ func (m *Message) edited() *contentReader {
 	defer e.mu.Unlock()
 	r := &contentReader{c: m.c}
 	r.pieces = r.room[:0]
-	if len(e.fields) > 0 {
+	if len(e.fields) == 1 {
+		r.text(e.fields[0])
+	} else if len(e.fields) > 0 {
 		var top strings.Builder
 		for i := len(e.fields) - 1; i >= 0; i-- {
 			top.WriteString(e.fields[i])

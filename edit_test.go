@@ -128,13 +128,12 @@ func TestPrependRefuses(t *testing.T) {
 }
 
 func TestSign(t *testing.T) {
-	type key struct{}
-	ctx := context.WithValue(context.Background(), key{}, true)
+	tx := &Transaction{conn: &Conn{}}
 	m := testMessage(t, nil, sample)
 	var saw []string
 	signer := func(field string) Signer {
 		return func(ctx context.Context, content io.Reader) (string, error) {
-			if ctx.Value(key{}) == nil {
+			if ctx != tx.Context() {
 				t.Error("a signer has another context")
 			}
 			saw = append(saw, read(t, content))
@@ -149,7 +148,7 @@ func TestSign(t *testing.T) {
 	if len(saw) != 0 {
 		t.Error("a signer ran before its time")
 	}
-	if err := m.seal(ctx); err != nil {
+	if err := m.seal(tx); err != nil {
 		t.Fatal(err)
 	}
 	edited := "X: y\r\nReceived: one\r\nFrom: a\r\nTo: b\r\n\r\nX-Mark: body\r\n"
@@ -165,7 +164,7 @@ func TestSign(t *testing.T) {
 	}
 	m.Strip("From", nil)
 	m.Sign(signer("Late: z"))
-	if err := m.seal(ctx); err != nil {
+	if err := m.seal(tx); err != nil {
 		t.Fatal(err)
 	}
 	wantEdited(t, m, sample, final)
@@ -182,7 +181,7 @@ func TestSignFails(t *testing.T) {
 		ran := false
 		m.Sign(f)
 		m.Sign(func(context.Context, io.Reader) (string, error) { ran = true; return "", nil })
-		err := m.seal(context.Background())
+		err := m.seal(&Transaction{conn: &Conn{}})
 		if err == nil || !strings.Contains(err.Error(), "no key") {
 			t.Errorf("%s: %v", name, err)
 		}

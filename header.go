@@ -58,6 +58,25 @@ func (m *Message) Fields(name string) iter.Seq[Field] {
 	}
 }
 
+// named reports whether there may be a field called name. In memory it looks
+// without making the fields: most mail is only ever asked for a field it does
+// not have.
+func (c *content) named(name string) bool {
+	if c.hold() != nil {
+		return false
+	}
+	defer c.release()
+	if c.buf == nil {
+		return len(c.scan.marks) > 0
+	}
+	for _, k := range c.scan.marks {
+		if got := bytes.TrimRight(c.buf.b[k.start:k.colon], " \t"); len(got) == len(name) && strings.EqualFold(string(got), name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *content) fields() []Field {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -18,7 +18,7 @@ func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollecto
 		m, err := g.spool.receive(r, intake{octets: OctetsAllow, utf8: true})
 		if err != nil {
 			s.note(KindWarning, "content from the outer middleware cannot be read", err)
-			return reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
+			return failure()
 		}
 		defer m.close()
 		msg = m
@@ -29,9 +29,9 @@ func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollecto
 		tx.end(StageData, obj.reply, obj.check)
 		return obj.reply
 	}
-	if err := msg.seal(tx.Context()); err != nil {
+	if err := msg.seal(tx); err != nil {
 		s.note(KindWarning, "signing failed", err)
-		return reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
+		return failure()
 	}
 	content := msg.edited()
 	if next, ok := s.next.(smtp.LMTPSession); ok && status != nil {

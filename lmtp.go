@@ -73,7 +73,7 @@ func (s *session) deliverLMTP(tx *Transaction, content io.Reader, status smtp.St
 				return next.LMTPData(content, col)
 			}
 			return s.next.Data(content)
-		}, reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+		}, failure)
 		if err == nil && !col.all(len(rcpts)) {
 			col.delivered = true
 		}
@@ -91,13 +91,12 @@ func (s *session) deliverLMTP(tx *Transaction, content io.Reader, status smtp.St
 // replay gives the backend its transaction anew, with the recipients in rest
 // alone: it must not deliver to one whose client was told otherwise.
 func (s *session) replay(tx *Transaction, rest []*Recipient, col *collector) (kept []*Recipient, err error) {
-	plain := reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
-	err = s.backend("Mail", func() error { s.next.Reset(); return s.next.Mail(tx.from, tx.opts) }, plain)
+	err = s.backend("Mail", func() error { s.next.Reset(); return s.next.Mail(tx.from, tx.opts) }, failure)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rest {
-		if err := s.backend("Rcpt", func() error { return s.next.Rcpt(r.Addr, r.Opts) }, plain); err != nil {
+		if err := s.backend("Rcpt", func() error { return s.next.Rcpt(r.Addr, r.Opts) }, failure); err != nil {
 			col.SetStatus(r.Addr, err)
 			continue
 		}
@@ -119,8 +118,7 @@ type collector struct {
 
 func (c *collector) SetStatus(rcpt string, err error) {
 	if err != nil {
-		err = c.s.backend("SetStatus", func() error { return err },
-			reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+		err = c.s.backend("SetStatus", func() error { return err }, failure)
 	}
 	c.mu.Lock()
 	c.count++

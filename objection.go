@@ -140,7 +140,7 @@ func (s *session) note(k Kind, what string, err error) {
 // backend calls the backend. What it returns reaches the client only as an
 // SMTPError, bare or wrapped: the text of any other error is for the operator,
 // and plain is what the client reads. A panic ends the connection.
-func (s *session) backend(what string, f func() error, plain *smtp.SMTPError) error {
+func (s *session) backend(what string, f func() error, plain func() *smtp.SMTPError) error {
 	err := call(f)
 	if err == nil {
 		return nil
@@ -154,7 +154,7 @@ func (s *session) backend(what string, f func() error, plain *smtp.SMTPError) er
 	var known *smtp.SMTPError
 	if !errors.As(err, &known) {
 		s.note(KindWarning, "backend failed in "+what, err)
-		return plain
+		return plain()
 	}
 	if known.Code == 421 {
 		s.conn.hangUp() // go-smtp says it and goes on

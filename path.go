@@ -7,11 +7,6 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// reply is short for a reply of three parts.
-func reply(code int, ec smtp.EnhancedCode, text string) *smtp.SMTPError {
-	return &smtp.SMTPError{Code: code, EnhancedCode: ec, Message: text}
-}
-
 // pathError says what is wrong with an address of MAIL or RCPT, nil when
 // nothing is. go-smtp takes any octet but a space, and any length. ec is the
 // enhanced code for a bad address: 5.1.7 for a sender, 5.1.3 for a recipient

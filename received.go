@@ -49,69 +49,77 @@ func protocolWord(lmtp, esmtp, smtputf8, tls, auth bool) string {
 // itself stands in it where it is a domain name or an address literal, and else
 // cleaned, in a comment.
 func receivedField(t *trace) string {
-	f := folder{}
-	f.b.Grow(256)
+	var room [512]byte
+	f := folder{b: room[:0]}
 	f.word("Received:")
-	tcp := "unknown"
+	var addr [64]byte
+	tcp := append(addr[:0], "unknown"...)
 	if t.addr.IsValid() {
-		tcp = literal(t.addr)
+		tcp = appendLiteral(addr[:0], t.addr)
 	}
-	switch {
-	case isASCII(t.hello) && validDomain(t.hello), validLiteral(t.hello):
-		f.word("from " + t.hello)
-		f.word("(" + tcp + ")")
-	default:
-		f.word("from " + tcp)
-		f.word("(EHLO " + commentText(t.hello) + ")")
+	if isASCII(t.hello) && validDomain(t.hello) || validLiteral(t.hello) {
+		f.word("from ", t.hello)
+		f.word("(", string(tcp), ")")
+	} else {
+		f.word("from ", string(tcp))
+		f.word("(EHLO ", commentText(t.hello), ")")
 	}
 	by := t.hostname
 	if !isASCII(by) || !validDomain(by) {
 		by = "localhost"
 	}
-	f.word("by " + by)
-	f.word("with " + t.protocol)
+	f.word("by ", by)
+	f.word("with ", t.protocol)
 	if t.tls != nil {
-		f.word("(" + tls.VersionName(t.tls.Version) + " " + tls.CipherSuiteName(t.tls.CipherSuite) + ")")
+		f.word("(", tls.VersionName(t.tls.Version), " ", tls.CipherSuiteName(t.tls.CipherSuite), ")")
 	}
-	f.word("id " + t.id)
+	f.word("id ", t.id)
 	if path, ok := mailbox(t.rcpt, strings.HasPrefix(t.protocol, "UTF8")); ok {
-		f.word("for <" + path + ">")
+		f.word("for <", path, ">")
 	}
-	f.b.WriteByte(';')
+	f.b = append(f.b, ';')
 	f.line++
-	f.word(t.at.Format("Mon, 2 Jan 2006 15:04:05 -0700")) // RFC 5322, section 3.3
-	f.b.WriteString("\r\n")
-	return f.b.String()
+	var date [40]byte
+	f.word(string(t.at.AppendFormat(date[:0], "Mon, 2 Jan 2006 15:04:05 -0700"))) // RFC 5322, section 3.3
+	return string(append(f.b, "\r\n"...))
 }
 
-// folder writes words, which may have spaces, on lines of up to 78 octets, where they fit (RFC 5322,
+// folder writes words on lines of up to 78 octets, where they fit (RFC 5322,
 // section 2.1.1).
 type folder struct {
-	b    strings.Builder
+	b    []byte
 	line int
 }
 
-func (f *folder) word(w string) {
+// word writes one word, given in parts.
+func (f *folder) word(parts ...string) {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
 	switch {
 	case f.line == 0:
-	case f.line+1+len(w) > 77: // a ";" or "," may follow
-		f.b.WriteString("\r\n\t")
+	case f.line+1+size > 77: // a ";" or "," may follow
+		f.b = append(f.b, "\r\n\t"...)
 		f.line = 1
 	default:
-		f.b.WriteByte(' ')
+		f.b = append(f.b, ' ')
 		f.line++
 	}
-	f.b.WriteString(w)
-	f.line += len(w)
+	for _, p := range parts {
+		f.b = append(f.b, p...)
+	}
+	f.line += size
 }
 
-// literal is a as an address literal (RFC 5321, section 4.1.3).
-func literal(a netip.Addr) string {
+// appendLiteral appends a as an address literal (RFC 5321, section 4.1.3).
+func appendLiteral(b []byte, a netip.Addr) []byte {
 	a = a.Unmap().WithZone("")
+	b = append(b, '[')
 	if a.Is6() {
-		return "[IPv6:" + a.String() + "]"
+		b = append(b, "IPv6:"...)
 	}
-	return "[" + a.String() + "]"
+	return append(a.AppendTo(b), ']')
 }
 
 // validLiteral reports whether s is an address literal, of IPv4 or IPv6.
@@ -214,7 +222,7 @@ func quarantineStamp(checks []string) string {
 	f.word(quarantineField + ":")
 	for i, name := range checks[:min(len(checks), maxStamped)] {
 		if i > 0 {
-			f.b.WriteByte(',')
+			f.b = append(f.b, ',')
 			f.line++
 		}
 		if name = strings.TrimSpace(commentText(name)); name == "" {
@@ -222,6 +230,5 @@ func quarantineStamp(checks []string) string {
 		}
 		f.word(name)
 	}
-	f.b.WriteString("\r\n")
-	return f.b.String()
+	return string(append(f.b, "\r\n"...))
 }

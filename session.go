@@ -25,6 +25,7 @@ type session struct {
 	helloReads uint64 // what the wire had read when EHLO came
 
 	attempt atomic.Pointer[AuthAttempt] // AUTH under way
+	prompt  promptReader                // of the content under way
 }
 
 var (
@@ -59,8 +60,7 @@ func (b *backend) NewSession(sc *smtp.Conn) (smtp.Session, error) {
 	if err := s.judgeHello(); err != nil {
 		return nil, err
 	}
-	err := s.backend("NewSession", func() (err error) { s.next, err = b.next.NewSession(sc); return err },
-		reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+	err := s.backend("NewSession", func() (err error) { s.next, err = b.next.NewSession(sc); return err }, failure)
 	if err != nil {
 		return nil, s.refuse(err)
 	}
@@ -272,7 +272,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 
 // toBackend calls the backend in the course of tx and notes how that ended it.
 func (s *session) toBackend(tx *Transaction, stage Stage, what string, f func() error) error {
-	err := s.backend(what, f, reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later"))
+	err := s.backend(what, f, failure)
 	if err != nil && stage != StageRcpt {
 		tx.end(stage, err.(*smtp.SMTPError), "")
 	}

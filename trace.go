@@ -5,7 +5,7 @@ import "time"
 // received makes the Received field of tx.
 func (s *session) received(tx *Transaction) string {
 	c := s.conn
-	t := trace{hello: c.Hello(), addr: c.Addr(), hostname: s.hostname(), id: tx.ID(), at: time.Now()}
+	t := trace{hello: c.Hello(), addr: c.Addr(), hostname: s.hostname(), id: tx.ID(), rcpt: tx.only(), at: time.Now()}
 	state, secure := c.TLS()
 	if secure {
 		t.tls = &state
@@ -13,9 +13,6 @@ func (s *session) received(tx *Transaction) string {
 	_, login := c.Login()
 	esmtp := c.wire == nil || c.wire.esmtp()
 	t.protocol = protocolWord(c.SMTP().Server().LMTP, esmtp, tx.opts.UTF8, secure, login)
-	if rcpts := tx.Recipients(); len(rcpts) == 1 {
-		t.rcpt = rcpts[0].Addr
-	}
 	return receivedField(&t)
 }
 

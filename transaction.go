@@ -22,6 +22,7 @@ type Transaction struct {
 
 	mu      sync.Mutex
 	rcpts   []*Recipient
+	room    [1]*Recipient // for rcpts: most mail has one
 	message *Message
 	marks   []string // who wants it quarantined
 	ctx     context.Context
@@ -64,7 +65,11 @@ type Outcome struct {
 
 // ID names the transaction in events and Received fields.
 func (tx *Transaction) ID() string {
-	return tx.conn.ID() + "." + strconv.FormatUint(tx.seq, 36)
+	return string(tx.appendID(nil))
+}
+
+func (tx *Transaction) appendID(b []byte) []byte {
+	return strconv.AppendUint(append(tx.conn.appendID(b), '.'), tx.seq, 36)
 }
 
 // Conn is the connection the transaction runs on.
@@ -147,7 +152,20 @@ func (tx *Transaction) last(stage Stage, r *smtp.SMTPError, by string) {
 func (tx *Transaction) add(rcpt *Recipient) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	if tx.rcpts == nil {
+		tx.rcpts = tx.room[:0]
+	}
 	tx.rcpts = append(tx.rcpts, rcpt)
+}
+
+// only is the recipient's address where there is just one, else "".
+func (tx *Transaction) only() string {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if len(tx.rcpts) != 1 {
+		return ""
+	}
+	return tx.rcpts[0].Addr
 }
 
 // first is the first recipient accepted, nil before it.

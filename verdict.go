@@ -68,43 +68,59 @@ type Verdict struct {
 	Facts  map[string]string // what the judgement rests on, for events: a zone, an answer
 }
 
+// reply is short for a reply of three parts.
+func reply(code int, ec smtp.EnhancedCode, text string) *smtp.SMTPError {
+	return &smtp.SMTPError{Code: code, EnhancedCode: ec, Message: text}
+}
+
 // defaultReply is what the client reads where a verdict has no Reply of its
 // own. Codes: RFC 5321, section 4.2.3; RFC 4954, section 6; RFC 3463.
 func defaultReply(a Action, stage Stage) *smtp.SMTPError {
 	switch a {
 	case Disconnect:
-		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Closing connection"}
+		return reply(421, smtp.EnhancedCode{4, 7, 0}, "Closing connection")
 	case Reject:
 		switch stage {
 		case StageConnect:
-			return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "No service for you"}
+			return reply(554, smtp.EnhancedCode{5, 7, 1}, "No service for you")
 		case StageAuth:
-			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Authentication refused"}
+			return reply(535, smtp.EnhancedCode{5, 7, 8}, "Authentication refused")
 		case StageData:
-			return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Message refused"}
+			return reply(554, smtp.EnhancedCode{5, 7, 1}, "Message refused")
 		}
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused by policy"}
+		return reply(550, smtp.EnhancedCode{5, 7, 1}, "Refused by policy")
 	}
 	switch stage {
 	case StageConnect:
-		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Try again later"}
+		return reply(421, smtp.EnhancedCode{4, 7, 0}, "Try again later")
 	case StageAuth:
-		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Try again later"}
+		return reply(454, smtp.EnhancedCode{4, 7, 0}, "Try again later")
 	}
-	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Try again later"}
+	return reply(451, smtp.EnhancedCode{4, 7, 1}, "Try again later")
 }
 
 // failed is the reply for a hook that failed: it names no internals.
 func failed(f Failure, stage Stage) *smtp.SMTPError {
 	switch {
 	case f == FailRefuse:
-		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 3, 0}, Message: "Cannot be judged, refused"}
+		return reply(554, smtp.EnhancedCode{5, 3, 0}, "Cannot be judged, refused")
 	case stage == StageConnect:
-		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
+		return reply(421, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
 	case stage == StageAuth:
-		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
+		return reply(454, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
 	}
-	return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
+	return failure()
+}
+
+// failure is what the client reads when something of ours, or the backend,
+// failed.
+func failure() *smtp.SMTPError {
+	return reply(451, smtp.EnhancedCode{4, 3, 0}, "Temporary failure, try again later")
+}
+
+// authFailure is failure at AUTH, where go-smtp's own code is 454.
+func authFailure() *smtp.SMTPError {
+	return reply(454, smtp.EnhancedCode{4, 7, 0}, "Authentication failed")
 }
 
 // maxReplyText bounds the text of one reply line: 512 octets with code,

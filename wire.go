@@ -121,7 +121,7 @@ func (w *wire) Read(p []byte) (int, error) {
 
 	w.mu.Lock()
 	if err != nil && w.err == nil {
-		w.err = err
+		w.err = w.deadlines.cut(err)
 	}
 	if w.dead != nil {
 		err := w.dead

@@ -1,6 +1,11 @@
 package smtpguard
 
-import "time"
+import (
+	"io"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
 
 // readDeadlines is what bounds the reads of a connection.
 type readDeadlines struct {
@@ -10,6 +15,7 @@ type readDeadlines struct {
 	began  time.Time // the content
 	octets int64     // of it, or of its ciphertext, so far
 	mode   bodyMode
+	bdats  int // transfers under way: one, and for a moment those aborted before it
 }
 
 type bodyMode uint8
@@ -37,6 +43,15 @@ func (d *readDeadlines) sliding(now time.Time, cfg *ListenConfig) time.Time {
 		t = due
 	}
 	return d.within(t)
+}
+
+// cut is the error of a Read that failed with err. go-smtp answers a failed BDAT
+// chunk with the error itself, and with its text.
+func (d *readDeadlines) cut(err error) error {
+	if d.mode == bdatBody && err != io.EOF {
+		return reply(421, smtp.EnhancedCode{4, 4, 2}, "Message not received whole")
+	}
+	return err
 }
 
 // SetReadDeadline sets the deadline for the next command line and ends content
@@ -100,6 +115,7 @@ func (w *wire) enterBody(bdat bool) {
 	d.began, d.octets, d.mode = time.Now(), 0, dataBody
 	if bdat {
 		d.mode = bdatBody
+		d.bdats++
 	}
 	w.arm(d.sliding(d.began, &w.listener.cfg)) // go-smtp may be reading already
 }
@@ -108,7 +124,7 @@ func (w *wire) enterBody(bdat bool) {
 func (w *wire) leaveBody() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.deadlines.mode == bdatBody {
+	if w.deadlines.bdats--; w.deadlines.bdats == 0 {
 		w.deadlines.mode = noBody
 		w.arm(w.deadlines.within(w.deadlines.asked))
 	}
