@@ -216,6 +216,11 @@ func TestDefects(t *testing.T) {
 			guarded: hello + "C: MAIL FROM:<>\nS: 250\nC: RCPT TO:<PostMaster>\nS: 250 2.0.0 *PostMaster@mx.example.org*",
 		},
 		{
+			name:    "half a line is run as a command when the client leaves",
+			bare:    hello + `C! "MAIL FROM:<a@client.example>"` + "\nHALFCLOSE\nS: 250",
+			guarded: hello + `C! "MAIL FROM:<a@client.example>"` + "\nHALFCLOSE\nS: 421\nS: EOF",
+		},
+		{
 			name:    "a 421 of the backend does not hang up",
 			edit:    func(l *lab) { l.backend.busy = true },
 			bare:    hello + "C: MAIL FROM:<a@client.example>\nS: 421\nC: NOOP\nS: 250",

@@ -4,7 +4,7 @@
 // A [Check] is one policy, as hooks in the order of an SMTP session; a [Guard]
 // runs checks, in order, around any backend:
 //
-//	guard, err := smtpguard.New(smtpguard.Config{}, relay.Check(rules), limits)
+//	guard, err := smtpguard.New(smtpguard.Config{}, relays.Check(), limits)
 //	srv := smtp.NewServer(guard.Wrap(backend))
 //	err = smtpguard.Harden(srv)
 //	ln, err := guard.Listen(srv, tcp, smtpguard.ListenConfig{})

@@ -189,10 +189,12 @@ func (s *session) judgeHello() error {
 	return nil
 }
 
-// enter begins a command: nothing runs on a connection that was given up, and
-// what the last command left to account for comes first.
+// enter begins a command: nothing runs on a connection that was given up (nor
+// the half of a line that go-smtp had read when it broke off), and what the last
+// command left to account for comes first.
 func (s *session) enter() error {
-	if s.conn.dead.Load() || s.conn.isClosed() {
+	w := s.conn.wire
+	if s.conn.dead.Load() || s.conn.isClosed() || w != nil && w.failed() {
 		s.conn.hangUp()
 		return errGone
 	}

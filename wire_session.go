@@ -67,6 +67,14 @@ func (w *wire) reads() uint64 {
 	return w.reading
 }
 
+// failed reports whether a Read has failed: what go-smtp still has is no whole
+// line.
+func (w *wire) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
 // progress forgives the replies so far: a message or a login got through.
 func (w *wire) progress() {
 	w.mu.Lock()
