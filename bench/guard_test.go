@@ -1,12 +1,13 @@
 package bench
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,73 +24,66 @@ var sizes = []struct {
 }{{"4K", 4 << 10}, {"100K", 100 << 10}}
 
 // content is a message of about n octets, dot-stuffed and ended.
-func content(n int) string {
-	var b strings.Builder
+func content(n int) []byte {
+	var b bytes.Buffer
 	b.WriteString("From: a@client.example\r\nTo: b@example.org\r\nSubject: bench\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n" +
 		"Message-ID: <1@client.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n")
 	for i := 0; b.Len() < n; i++ {
 		fmt.Fprintf(&b, "%06d The quick brown fox jumps over the lazy dog, and then does so again.\r\n", i)
 	}
 	b.WriteString(".\r\n")
-	return b.String()
+	return b.Bytes()
 }
 
-// script is a client in memory: each Read gets the next thing that a client
-// would send after it has seen the replies, so the server is all that runs.
-type script struct {
-	steps  []string
-	closed chan struct{}
+// client is one end of a connection in memory. It waits for each reply, as a
+// client has to, and costs next to nothing itself: what it sends lies ready.
+type client struct {
+	net.Conn
+	r *bufio.Reader
 }
 
-func newScript(body string, messages int) *script {
-	s := &script{closed: make(chan struct{}), steps: []string{"EHLO client.example\r\n"}}
-	for range messages {
-		s.steps = append(s.steps, "MAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
-		for rest := body; rest != ""; {
-			n := min(len(rest), 16<<10)
-			s.steps, rest = append(s.steps, rest[:n]), rest[n:]
+// want reads a reply.
+func (c *client) want(code string) {
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil || string(line[:3]) != code {
+			panic(fmt.Sprintf("got %q, %v, want %s", line, err, code))
+		}
+		if line[3] == ' ' {
+			return
 		}
 	}
-	s.steps = append(s.steps, "QUIT\r\n")
-	return s
 }
 
-func (s *script) Read(b []byte) (int, error) {
-	if len(s.steps) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(b, s.steps[0])
-	if s.steps[0] = s.steps[0][n:]; s.steps[0] == "" {
-		s.steps = s.steps[1:]
-	}
-	return n, nil
+func (c *client) say(line, code string) {
+	io.WriteString(c, line)
+	c.want(code)
 }
 
-func (s *script) Write(b []byte) (int, error) {
-	if b[0] >= '4' {
-		panic("refused: " + string(b))
+// session delivers messages, one after another.
+func (c *client) session(messages int, body []byte) {
+	c.want("220")
+	c.say("EHLO client.example\r\n", "250")
+	for range messages {
+		c.say("MAIL FROM:<a@client.example>\r\n", "250")
+		c.say("RCPT TO:<b@example.org>\r\n", "250")
+		c.say("DATA\r\n", "354")
+		c.Write(body)
+		c.want("250")
 	}
-	return len(b), nil
+	c.say("QUIT\r\n", "221")
+	c.Close()
 }
 
-func (s *script) Close() error {
-	select {
-	case <-s.closed:
-	default:
-		close(s.closed)
-	}
-	return nil
-}
+// end is the server's end: it has an address.
+type end struct{ net.Conn }
+
+func (end) LocalAddr() net.Addr  { return peer }
+func (end) RemoteAddr() net.Addr { return peer }
 
 var peer = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
 
-func (s *script) LocalAddr() net.Addr              { return peer }
-func (s *script) RemoteAddr() net.Addr             { return peer }
-func (s *script) SetDeadline(time.Time) error      { return nil }
-func (s *script) SetReadDeadline(time.Time) error  { return nil }
-func (s *script) SetWriteDeadline(time.Time) error { return nil }
-
-// memory is a listener of scripts.
+// memory is a listener of connections in memory.
 type memory chan net.Conn
 
 func (m memory) Accept() (net.Conn, error) {
@@ -139,12 +133,13 @@ func server(tb testing.TB, guarded bool) memory {
 	return ln
 }
 
-// deliver sends n sessions of as many messages each, one after the other.
-func (m memory) deliver(n, messages int, body string) {
+// deliver makes n sessions, one after another, of as many messages each.
+func (m memory) deliver(n, messages int, body []byte) {
 	for range n {
-		c := newScript(body, messages)
-		m <- c
-		<-c.closed
+		a, b := net.Pipe()
+		m <- end{b}
+		c := &client{a, bufio.NewReaderSize(a, 512)}
+		c.session(messages, body)
 	}
 }
 

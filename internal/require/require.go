@@ -2,12 +2,14 @@
 // as swaks or Postfix, and the conformance suites of other projects. A test
 // that lacks one skips with one clear line; with SMTPGUARD_REQUIRE=all in the
 // environment it fails instead, so that a complete run cannot skip unseen.
+// SMTPGUARD_REQUIRE=programs is for a checkout without the suites beside it.
 package require
 
 import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -29,7 +31,7 @@ func Program(t testing.TB, name string) string {
 			return path
 		}
 	}
-	missing(t, "needs the program "+name)
+	missing(t, "needs the program "+name, "all", "programs")
 	return ""
 }
 
@@ -46,7 +48,7 @@ func Suite(t testing.TB, elem ...string) string {
 	} else if path, ok := besideModule(name); ok {
 		return path
 	}
-	missing(t, "needs the suite "+name+"; SMTPGUARD_SUITES names the directory that holds it")
+	missing(t, "needs the suite "+name+"; SMTPGUARD_SUITES names the directory that holds it", "all")
 	return ""
 }
 
@@ -76,10 +78,11 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func missing(t testing.TB, what string) {
+// missing fails the test where SMTPGUARD_REQUIRE is one of fatal, else skips it.
+func missing(t testing.TB, what string, fatal ...string) {
 	t.Helper()
-	if os.Getenv("SMTPGUARD_REQUIRE") == "all" {
-		t.Fatalf("require: %s (SMTPGUARD_REQUIRE=all)", what)
+	if set := os.Getenv("SMTPGUARD_REQUIRE"); slices.Contains(fatal, set) {
+		t.Fatalf("require: %s (SMTPGUARD_REQUIRE=%s)", what, set)
 	}
 	t.Skipf("require: %s", what)
 }
