@@ -258,7 +258,7 @@ func (s *session) finish(tx *Transaction) {
 // account tells the checks and the operator how tx ended, and lets the content
 // go.
 func (s *session) account(tx *Transaction) {
-	c, b := s.conn, s.b
+	c := s.conn
 	msg := tx.Message()
 	guards := c.known()
 	if !accounts(guards, func(c *Check) bool { return c.Done != nil }) {
@@ -267,6 +267,12 @@ func (s *session) account(tx *Transaction) {
 		}
 		return
 	}
+	s.tell(tx, guards)
+}
+
+// tell is the part of account for when there is somebody to tell.
+func (s *session) tell(tx *Transaction, guards []*Guard) {
+	c, msg := s.conn, tx.Message()
 	ev := tx.summary()
 	c.accounting.do(func() {
 		c.each(guards, "Done", func(ctx context.Context, check *Check) {
@@ -274,7 +280,7 @@ func (s *session) account(tx *Transaction) {
 				check.Done(ctx, tx, tx.outcome)
 			}
 		})
-		b.guards[0].observe(ev)
+		s.b.guards[0].observe(ev)
 		if msg != nil {
 			msg.close()
 		}

@@ -1,7 +1,6 @@
 package smtpguard
 
 import (
-	"crypto/tls"
 	"net/netip"
 	"strings"
 	"time"
@@ -10,13 +9,13 @@ import (
 
 // trace is what a Received field says (RFC 5321, section 4.4).
 type trace struct {
-	hello    string               // EHLO identity as claimed
-	addr     netip.Addr           // of the client; the zero Addr is "unknown"
-	hostname string               // ours
-	protocol string               // after "with": see protocolWord
-	tls      *tls.ConnectionState // nil in clear text
-	id       string               // ours
-	rcpt     string               // as go-smtp parsed it, where it is the only one
+	hello    string     // EHLO identity as claimed
+	addr     netip.Addr // of the client; the zero Addr is "unknown"
+	hostname string     // ours
+	protocol string     // after "with": see protocolWord
+	tls      string     // version and suite; "" in clear text
+	id       string     // ours
+	rcpt     string     // as go-smtp parsed it, where it is the only one
 	at       time.Time
 }
 
@@ -49,38 +48,35 @@ func protocolWord(lmtp, esmtp, smtputf8, tls, auth bool) string {
 // itself stands in it where it is a domain name or an address literal, and else
 // cleaned, in a comment.
 func receivedField(t *trace) string {
-	var room [512]byte
-	f := folder{b: room[:0]}
-	f.word("Received:")
-	var addr [64]byte
-	tcp := append(addr[:0], "unknown"...)
+	f := folder{b: make([]byte, 0, 320)}
+	f.word("Received:", "", "")
+	tcp := "unknown"
 	if t.addr.IsValid() {
-		tcp = appendLiteral(addr[:0], t.addr)
+		tcp = literal(t.addr)
 	}
 	if isASCII(t.hello) && validDomain(t.hello) || validLiteral(t.hello) {
-		f.word("from ", t.hello)
-		f.word("(", string(tcp), ")")
+		f.word("from ", t.hello, "")
+		f.word("(", tcp, ")")
 	} else {
-		f.word("from ", string(tcp))
+		f.word("from ", tcp, "")
 		f.word("(EHLO ", commentText(t.hello), ")")
 	}
 	by := t.hostname
 	if !isASCII(by) || !validDomain(by) {
 		by = "localhost"
 	}
-	f.word("by ", by)
-	f.word("with ", t.protocol)
-	if t.tls != nil {
-		f.word("(", tls.VersionName(t.tls.Version), " ", tls.CipherSuiteName(t.tls.CipherSuite), ")")
+	f.word("by ", by, "")
+	f.word("with ", t.protocol, "")
+	if t.tls != "" {
+		f.word("(", t.tls, ")")
 	}
-	f.word("id ", t.id)
+	f.word("id ", t.id, "")
 	if path, ok := mailbox(t.rcpt, strings.HasPrefix(t.protocol, "UTF8")); ok {
 		f.word("for <", path, ">")
 	}
 	f.b = append(f.b, ';')
 	f.line++
-	var date [40]byte
-	f.word(string(t.at.AppendFormat(date[:0], "Mon, 2 Jan 2006 15:04:05 -0700"))) // RFC 5322, section 3.3
+	f.word(t.at.Format("Mon, 2 Jan 2006 15:04:05 -0700"), "", "") // RFC 5322, section 3.3
 	return string(append(f.b, "\r\n"...))
 }
 
@@ -91,12 +87,9 @@ type folder struct {
 	line int
 }
 
-// word writes one word, given in parts.
-func (f *folder) word(parts ...string) {
-	size := 0
-	for _, p := range parts {
-		size += len(p)
-	}
+// word writes one word, given in three parts, any of which may be empty.
+func (f *folder) word(a, b, c string) {
+	size := len(a) + len(b) + len(c)
 	switch {
 	case f.line == 0:
 	case f.line+1+size > 77: // a ";" or "," may follow
@@ -106,20 +99,17 @@ func (f *folder) word(parts ...string) {
 		f.b = append(f.b, ' ')
 		f.line++
 	}
-	for _, p := range parts {
-		f.b = append(f.b, p...)
-	}
+	f.b = append(append(append(f.b, a...), b...), c...)
 	f.line += size
 }
 
-// appendLiteral appends a as an address literal (RFC 5321, section 4.1.3).
-func appendLiteral(b []byte, a netip.Addr) []byte {
+// literal is a as an address literal (RFC 5321, section 4.1.3).
+func literal(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
-	b = append(b, '[')
 	if a.Is6() {
-		b = append(b, "IPv6:"...)
+		return "[IPv6:" + a.String() + "]"
 	}
-	return append(a.AppendTo(b), ']')
+	return "[" + a.String() + "]"
 }
 
 // validLiteral reports whether s is an address literal, of IPv4 or IPv6.
@@ -219,7 +209,7 @@ const maxStamped = 20
 // quarantined.
 func quarantineStamp(checks []string) string {
 	f := folder{}
-	f.word(quarantineField + ":")
+	f.word(quarantineField+":", "", "")
 	for i, name := range checks[:min(len(checks), maxStamped)] {
 		if i > 0 {
 			f.b = append(f.b, ',')
@@ -228,7 +218,7 @@ func quarantineStamp(checks []string) string {
 		if name = strings.TrimSpace(commentText(name)); name == "" {
 			name = "?"
 		}
-		f.word(name)
+		f.word(name, "", "")
 	}
 	return string(append(f.b, "\r\n"...))
 }

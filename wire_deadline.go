@@ -116,8 +116,8 @@ func (w *wire) enterBody(bdat bool) {
 	if bdat {
 		d.mode = bdatBody
 		d.bdats++
+		w.slide() // go-smtp may be reading already
 	}
-	w.arm(d.sliding(d.began, &w.listener.cfg)) // go-smtp may be reading already
 }
 
 // leaveBody ends the content of BDAT.
