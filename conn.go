@@ -73,7 +73,10 @@ func FromConn(c *smtp.Conn) (conn *Conn, ok bool) {
 
 // ID names the connection in events, Received fields and logs: unique in this
 // process, and with great likelihood among others.
-func (c *Conn) ID() string { return string(c.appendID(nil)) }
+func (c *Conn) ID() string {
+	var room [32]byte
+	return string(c.appendID(room[:0]))
+}
 
 func (c *Conn) appendID(b []byte) []byte {
 	return strconv.AppendUint(append(append(b, c.prefix...), '-'), c.seq, 36)

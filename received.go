@@ -48,7 +48,8 @@ func protocolWord(lmtp, esmtp, smtputf8, tls, auth bool) string {
 // itself stands in it where it is a domain name or an address literal, and else
 // cleaned, in a comment.
 func receivedField(t *trace) string {
-	f := folder{b: make([]byte, 0, 320)}
+	f := folder{}
+	f.b.Grow(256)
 	f.word("Received:", "", "")
 	tcp := "unknown"
 	if t.addr.IsValid() {
@@ -74,16 +75,17 @@ func receivedField(t *trace) string {
 	if path, ok := mailbox(t.rcpt, strings.HasPrefix(t.protocol, "UTF8")); ok {
 		f.word("for <", path, ">")
 	}
-	f.b = append(f.b, ';')
+	f.b.WriteByte(';')
 	f.line++
 	f.word(t.at.Format("Mon, 2 Jan 2006 15:04:05 -0700"), "", "") // RFC 5322, section 3.3
-	return string(append(f.b, "\r\n"...))
+	f.b.WriteString("\r\n")
+	return f.b.String()
 }
 
 // folder writes words on lines of up to 78 octets, where they fit (RFC 5322,
 // section 2.1.1).
 type folder struct {
-	b    []byte
+	b    strings.Builder
 	line int
 }
 
@@ -93,13 +95,15 @@ func (f *folder) word(a, b, c string) {
 	switch {
 	case f.line == 0:
 	case f.line+1+size > 77: // a ";" or "," may follow
-		f.b = append(f.b, "\r\n\t"...)
+		f.b.WriteString("\r\n\t")
 		f.line = 1
 	default:
-		f.b = append(f.b, ' ')
+		f.b.WriteByte(' ')
 		f.line++
 	}
-	f.b = append(append(append(f.b, a...), b...), c...)
+	f.b.WriteString(a)
+	f.b.WriteString(b)
+	f.b.WriteString(c)
 	f.line += size
 }
 
@@ -212,7 +216,7 @@ func quarantineStamp(checks []string) string {
 	f.word(quarantineField+":", "", "")
 	for i, name := range checks[:min(len(checks), maxStamped)] {
 		if i > 0 {
-			f.b = append(f.b, ',')
+			f.b.WriteByte(',')
 			f.line++
 		}
 		if name = strings.TrimSpace(commentText(name)); name == "" {
@@ -220,5 +224,6 @@ func quarantineStamp(checks []string) string {
 		}
 		f.word(name, "", "")
 	}
-	return string(append(f.b, "\r\n"...))
+	f.b.WriteString("\r\n")
+	return f.b.String()
 }

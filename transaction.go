@@ -65,7 +65,8 @@ type Outcome struct {
 
 // ID names the transaction in events and Received fields.
 func (tx *Transaction) ID() string {
-	return string(tx.appendID(nil))
+	var room [48]byte
+	return string(tx.appendID(room[:0]))
 }
 
 func (tx *Transaction) appendID(b []byte) []byte {
