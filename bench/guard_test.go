@@ -104,31 +104,42 @@ func (discard) Mail(string, *smtp.MailOptions) error        { return nil }
 func (discard) Rcpt(string, *smtp.RcptOptions) error        { return nil }
 func (discard) Data(r io.Reader) error                      { _, err := io.Copy(io.Discard, r); return err }
 
-func server(tb testing.TB, guarded bool) memory {
-	tb.Helper()
-	ln := make(memory)
+// plain is a go-smtp server that discards what it gets.
+func plain() *smtp.Server {
 	s := smtp.NewServer(discard{})
 	s.Domain = "mx.example.org"
 	s.ErrorLog = log.New(io.Discard, "", 0)
 	s.ReadTimeout, s.WriteTimeout, s.MaxLineLength, s.MaxMessageBytes = time.Minute, time.Minute, 12288, 32<<20
-	if !guarded {
-		go s.Serve(ln)
-		tb.Cleanup(func() { close(ln) })
-		return ln
-	}
+	return s
+}
+
+// guard serves ln by the same server behind a guard without checks.
+func guard(tb testing.TB, ln net.Listener, cfg smtpguard.ListenConfig) {
+	tb.Helper()
 	g, err := smtpguard.New(smtpguard.Config{})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	s := plain()
 	s.Backend = g.Wrap(s.Backend)
 	if err := smtpguard.Harden(s); err != nil {
 		tb.Fatal(err)
 	}
-	l, err := g.Listen(s, ln, smtpguard.ListenConfig{})
+	l, err := g.Listen(s, ln, cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	go l.Serve()
+}
+
+func server(tb testing.TB, guarded bool) memory {
+	tb.Helper()
+	ln := make(memory)
+	if guarded {
+		guard(tb, ln, smtpguard.ListenConfig{})
+	} else {
+		go plain().Serve(ln)
+	}
 	tb.Cleanup(func() { close(ln) })
 	return ln
 }
