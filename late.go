@@ -56,7 +56,7 @@ func (l *late) ask(ctx context.Context, e *env, cs []Check, sc *scene) Verdict {
 	if !due(l.stage, sc.stage) || v.Action == Disconnect {
 		return v
 	}
-	if h, ok := l.release(e, sc); ok {
+	if h, ok := l.release(sc); ok {
 		return h
 	}
 	return v
@@ -83,7 +83,7 @@ func (l *late) hold(sc *scene, v Verdict) {
 
 // release returns what is held. What is held of single recipients is marked on
 // them.
-func (l *late) release(e *env, sc *scene) (Verdict, bool) {
+func (l *late) release(sc *scene) (Verdict, bool) {
 	all, _ := l.key.Get(sc.conn)
 	if sc.tx != nil {
 		more, _ := l.key.Get(sc.tx)
@@ -98,7 +98,7 @@ func (l *late) release(e *env, sc *scene) (Verdict, bool) {
 			of[h.rcpt] = h.v
 		}
 	}
-	if len(of) > 0 && !e.shadow {
+	if len(of) > 0 {
 		rcpts := sc.tx.Recipients()
 		sc.tx.mu.Lock()
 		defer sc.tx.mu.Unlock()

@@ -97,6 +97,30 @@ func TestTogetherCancelsLosersWithTheirChildren(t *testing.T) {
 	})
 }
 
+func TestTogetherHearsNoMoreOfLosers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVisit(t)
+		loser := Score(ScoreLimits{}, after("a", time.Hour, Verdict{}, nil))
+		want(t, v.connect(Together(loser, after("b", 1, says(Disconnect, "b"), nil))), Disconnect)
+		synctest.Wait()
+		v.wantHeard("together/b disconnect", "together disconnect")
+	})
+}
+
+func TestEditsAfterTheHookReturnedAreErrors(t *testing.T) {
+	var kept *Message
+	v := newVisit(t)
+	c := Timeout(time.Minute, Check{Name: "a", Data: func(_ context.Context, _ *Transaction, m *Message) (Verdict, error) {
+		kept = m
+		return Verdict{}, nil
+	}})
+	v.mail(c)
+	v.data(c)
+	if err := kept.Prepend("X-Late: 1"); err == nil {
+		t.Error("an edit that cannot count was taken")
+	}
+}
+
 func TestTogetherEndsWithItsContext(t *testing.T) {
 	for f, action := range map[Failure]Action{FailOpen: Quarantine, FailDefer: Defer, FailRefuse: Reject} {
 		synctest.Test(t, func(t *testing.T) {
