@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpguard/smtpguard"
+)
+
+// The defaults hold without any file, and are what server.yaml says.
+func TestDefaults(t *testing.T) {
+	cfg, err := load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := func(d time.Duration) *duration { x := duration(d); return &x }
+	want := &Config{
+		Hostname:  "mail.example.org",
+		Domains:   []string{"example.org"},
+		Mailboxes: []string{},
+		Route:     Route{TLS: startTLS},
+		Relay:     []Grant{{Name: "logins", Logins: []string{"*"}, Networks: []network{}, To: []string{"*"}}},
+		Relayed:   []Relayed{},
+		Users:     []User{{Name: "demo", Addresses: []string{}}},
+		Listeners: []Listener{
+			{"inbound", inbound, "127.0.0.1:2525", startTLS, wait(2 * time.Second), []network{}, []network{}},
+			{"submission", submission, "127.0.0.1:2587", startTLS, wait(0), []network{}, []network{}},
+			{"submissions", submission, "127.0.0.1:2465", implicit, wait(0), []network{}, []network{}},
+		},
+		Limits: Limits{
+			MessageOctets: 32 << 20, Recipients: 100, Connections: 1000, Errors: 20, IdleCommands: 100, MinRate: 100,
+			Slow: duration(time.Second), CommandTimeout: duration(5 * time.Minute), BodyTimeout: duration(3 * time.Minute),
+			Lifetime: duration(time.Hour),
+		},
+		Shutdown: duration(20 * time.Second),
+	}
+	want.Octets.Rules = []OctetRule{}
+	want.Log.Format = textLog
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("defaults are\n%+v\nwant\n%+v", cfg, want)
+	}
+	empty := filepath.Join(t.TempDir(), "empty.yaml")
+	if err := os.WriteFile(empty, []byte("# nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"server.yaml", empty} {
+		if got, err := load(file); err != nil || !reflect.DeepEqual(got, cfg) {
+			t.Errorf("%s is %+v, %v", file, got, err)
+		}
+	}
+	if err := check(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+// The default file is the documentation: it has every key.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	var walk func(reflect.Type)
+	seen := 0
+	walk = func(typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Slice, reflect.Pointer:
+			walk(typ.Elem())
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				f := typ.Field(i)
+				key := f.Tag.Get("yaml")
+				if key == "" {
+					continue
+				}
+				seen++
+				if !bytes.Contains(defaults, []byte(key+":")) {
+					t.Errorf("server.yaml does not have %s", key)
+				}
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config]())
+	if seen < 40 {
+		t.Errorf("only %d keys seen", seen)
+	}
+}
+
+func TestOverDefaults(t *testing.T) {
+	cfg := new(Config)
+	for _, text := range []string{string(defaults), `
+domains: [example.net, "*.example.net"]
+relay:
+  - {networks: [192.0.2.0/24, "2001:db8::1"], to: [example.com]}
+listeners:
+  - {name: in, kind: inbound, address: "127.0.0.1:25", tls: none}
+  - {name: in2, kind: inbound, address: "127.0.0.1:26", tls: none, wait: 0s}
+  - {name: sub, kind: submission, address: "127.0.0.1:27", tls: implicit}
+limits: {slow: 0s}
+octets: {rules: [{logins: [scanner], policy: normalize}]}
+log: {format: json, level: warn}
+`} {
+		if err := parse("c.yaml", []byte(text), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := []time.Duration{cfg.Listeners[0].wait(), cfg.Listeners[1].wait(), cfg.Listeners[2].wait()}; !reflect.DeepEqual(got, []time.Duration{2 * time.Second, 0, 0}) {
+		t.Errorf("waits are %v", got)
+	}
+	if got := prefixes(cfg.Relay[0].Networks); !reflect.DeepEqual(got, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}) {
+		t.Errorf("networks are %v", got)
+	}
+	if cfg.Limits.Recipients != 100 || cfg.Limits.Slow != 0 || len(cfg.Domains) != 2 {
+		t.Errorf("%+v", cfg)
+	}
+	gc := cfg.guard("", logger(cfg, os.Stderr))
+	if gc.Limits.Slow >= 0 || gc.OctetRules[0].Policy != smtpguard.OctetsNormalize {
+		t.Errorf("guard is %+v", gc)
+	}
+	if len(cfg.rules().Grants) != 0 {
+		t.Error("grants without a route")
+	}
+	cfg.Route.Address = "192.0.2.1:25"
+	if len(cfg.rules().Grants) != 1 {
+		t.Error("no grant with a route")
+	}
+	if err := check(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadFiles(t *testing.T) {
+	for text, want := range map[string]string{
+		"hostnme: x":                                  `1:1: hostnme: unknown field "hostnme"`,
+		"limits:\n  erors: 3":                         `2:3: limits.erors: unknown field "erors"`,
+		"listeners:\n  - name: a\n    nam: b":         `3:5: listeners[0].nam: unknown field "nam"`,
+		"hostname: a\nhostname: b":                    `2:1: mapping key "hostname" already defined at [1:1]`,
+		"domains: {a: 1}":                             `1:10: domains: mapping was used where sequence is expected`,
+		"limits: 5":                                   `1:9: limits: int was used where mapping is expected`,
+		"hostname: [a":                                `1:11: sequence end token ']' not found`,
+		"limits:\n  slow: [1s]":                       `2:9: limits.slow: one value is wanted here`,
+		"shutdown: 5":                                 `1:11: shutdown: "5" is no time, such as 500ms, 2s, 5m or 1h`,
+		"shutdown: -5s":                               `1:11: shutdown: "-5s" is no time, such as 500ms, 2s, 5m or 1h`,
+		"limits:\n  errors: 1.5":                      `2:11: limits.errors: "1.5" is no whole number, 0 or more`,
+		"log: {level: loud}":                          `1:14: log.level: "loud" is none of debug, error, info, warn`,
+		"listeners:\n- kind: foo":                     `2:9: listeners[0].kind: "foo" is none of inbound, submission`,
+		"a: 1\n---\nb: 2":                             `a second document begins: one is read`,
+		"listeners:\n- no-wait: [10.0.0.1/8]":         `2:13: listeners[0].no-wait[0]: "10.0.0.1/8" is no network: that would be 10.0.0.0/8`,
+		"route: {address: x, tls: maybe}":             `1:26: route.tls: "maybe" is none of implicit, none, starttls`,
+		"hostname: a b":                               `1:11: hostname: "a b" is no domain name`,
+		"domains: []":                                 `1:10: domains: is empty`,
+		"domains: [example.org, '*']":                 `1:24: domains[1]: fits every domain: that is an open relay`,
+		"mailboxes: [ann, b@c]":                       `1:18: mailboxes[1]: "b@c" is no local part without detail`,
+		"route: {address: x}":                         `1:18: route.address: "x" is not host:port`,
+		"relay: [{networks: [0.0.0.0/0], to: ['*']}]": `relay[0]: Networks[0] 0.0.0.0/0: fits everybody`,
+		"relay: [{networks: [192.0.2.1]}]":            `relay[0]: To: is empty`,
+		"relayed: [{domain: a.example}]":              `relayed[0].route.address: "" is not host:port`,
+		"domains: [a.example]\nrelayed: [{domain: a.example, route: {address: 'b:1'}}]": `2:20: relayed[0].domain: "a.example" is one of domains`,
+		"users: [{name: 'a:b'}]":             `1:16: users[0].name: "a:b" is no login`,
+		"users: [{name: a}, {name: a}]":      `1:27: users[1].name: "a" is there already`,
+		"users: [{name: a, hash: secret}]":   `1:25: users[0].hash: is no bcrypt hash`,
+		"users: [{name: a, addresses: [b]}]": `1:31: users[0].addresses[0]: "b" is no address`,
+		"listeners: []":                      `listeners: is empty: nobody could connect`,
+		"listeners:\n- {name: a, kind: submission, tls: none, address: '127.0.0.1:1'}":                                             `2:36: listeners[0].tls: submission needs TLS`,
+		"listeners:\n- {name: a, address: '127.0.0.1:1', tls: none}":                                                               `listeners[0]: has no kind`,
+		"listeners:\n- {name: a, kind: inbound, address: '127.0.0.1:1'}":                                                           `listeners[0]: has no tls`,
+		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:smtp'}":                                                     `listeners[0].address: "a:smtp" is not host:port`,
+		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1', wait: 5m}":                                              `listeners[0].wait: clients give up after 5m`,
+		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1', wait: 0s, no-wait: [10.0.0.0/8]}":                       `listeners[0].no-wait: there is no wait`,
+		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1', proxy: ['::/0']}":                                       `listeners[0].proxy[0]: would let anybody say`,
+		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1'}\n- {name: a, kind: inbound, tls: none, address: 'a:1'}": `3:10: listeners[1].name: "a" is there already`,
+		"tls: {key: k}":                      `tls: certificate and key come together`,
+		"octets: {rules: [{policy: allow}]}": `octets.rules[0]: names no network and no login`,
+		"limits: {recipients: 5}":            `1:22: limits.recipients: must be 100 or more (RFC 5321, section 4.5.3.1.8)`,
+		"limits: {lifetime: 0s}":             `1:20: limits.lifetime: must be more than 0s`,
+	} {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := load(path)
+		if err == nil || !strings.HasPrefix(err.Error(), path+":") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error is %v, want %s", text, err, want)
+		}
+	}
+	err := parse("c.yaml", []byte("limits:\n  recipients: 1\n  errors: 0\nhostname: ''\n"), new(Config))
+	if n := strings.Count(err.Error(), "\n"); n < 2 || !strings.Contains(err.Error(), "c.yaml:2:15") || !strings.Contains(err.Error(), "c.yaml:3:11") {
+		t.Errorf("not everything is said at once: %v", err)
+	}
+}
+
+// What only the parts together know to be wrong, -check says too.
+func TestCheck(t *testing.T) {
+	cfg, err := load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.TLS.Certificate, cfg.TLS.Key = "/nonexistent/c.pem", "/nonexistent/k.pem"
+	if err := check(cfg); err == nil || !strings.Contains(err.Error(), "tls: ") {
+		t.Errorf("error is %v", err)
+	}
+}

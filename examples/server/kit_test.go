@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smtpguard/smtpguard/smtpguardtest"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// beyond are the cases that go-smtp breaks inside TLS, where nobody but it sees
+// a line: SECURITY.md lists them.
+var beyond = []string{
+	"protocol/command-ends-at-LF", // a bare LF ends a command
+	"size/command-line",           // of a line too long it runs the part it has read, and closes the connection
+}
+
+// The attack kit finds nothing, on any of the listeners.
+func TestKit(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("password"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, "wait: 20ms", fmt.Sprintf(`
+users: [{name: demo, hash: %q}]
+limits:
+  message-octets: 131072
+  command-timeout: 250ms
+  body-timeout: 250ms
+  lifetime: 3s
+  slow: 0s
+`, hash))
+	base := smtpguardtest.Target{
+		Recipient: "kit@example.org",
+		Foreign:   "victim@example.com",
+		TLS:       r.tls(),
+		Delivered: func() []smtpguardtest.Message { return delivered(t, r.data("mail")) },
+		Silence:   250 * time.Millisecond,
+		Dribble:   time.Second,
+	}
+	for _, tt := range []struct {
+		listener string
+		set      func(*smtpguardtest.Target)
+	}{
+		{"inbound", func(target *smtpguardtest.Target) { target.PreGreeting = 20 * time.Millisecond }},
+		{"submission", func(target *smtpguardtest.Target) {
+			target.Submission, target.User, target.Password = true, "demo", "password"
+			target.Sender = "demo@example.org"
+		}},
+		{"submissions", func(target *smtpguardtest.Target) {
+			target.Submission, target.User, target.Password = true, "demo", "password"
+			target.Sender, target.ImplicitTLS = "demo@example.org", true
+		}},
+	} {
+		t.Run(tt.listener, func(t *testing.T) {
+			target := base
+			target.Addr = r.addr[tt.listener]
+			tt.set(&target)
+			smtpguardtest.RunCases(t, target, slices.DeleteFunc(smtpguardtest.Suite(""), func(c smtpguardtest.Case) bool {
+				return tt.listener != "inbound" && slices.Contains(beyond, c.Name)
+			}))
+		})
+	}
+}
+
+// delivered are the messages in all Maildirs below dir.
+func delivered(t *testing.T, dir string) []smtpguardtest.Message {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*", "*", "new", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []smtpguardtest.Message
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, rest, _ := strings.Cut(strings.TrimPrefix(string(b), "Return-Path: <"), ">\r\n")
+		to, content, _ := strings.Cut(strings.TrimPrefix(rest, "Delivered-To: "), "\r\n")
+		all = append(all, smtpguardtest.Message{From: from, To: []string{to}, Data: []byte(content)})
+	}
+	return all
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/relay"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// problems lists what no single value shows to be wrong.
+func (cfg *Config) problems() []problem {
+	var all []problem
+	bad := func(what string, key ...any) { all = append(all, problem{key: key, what: what}) }
+
+	if _, err := smtpguard.New(smtpguard.Config{Hostname: cfg.Hostname}); err != nil || cfg.Hostname == "" {
+		bad(fmt.Sprintf("%q is no domain name", cfg.Hostname), "hostname")
+	}
+	if len(cfg.Domains) == 0 {
+		bad("is empty: there would be nobody to deliver to", "domains")
+	}
+	for i, d := range cfg.Domains {
+		if _, err := relay.New(relay.Rules{Local: []string{d}}); err != nil {
+			bad(short(err), "domains", i)
+		}
+	}
+	for i, m := range cfg.Mailboxes {
+		if m == "" || strings.ContainsAny(m, "@+") {
+			bad(fmt.Sprintf("%q is no local part without detail", m), "mailboxes", i)
+		}
+	}
+	if cfg.Route.Address != "" && !hostPort(cfg.Route.Address) {
+		bad(fmt.Sprintf("%q is not host:port", cfg.Route.Address), "route", "address")
+	}
+	for i, r := range cfg.Relayed {
+		if _, err := relay.New(relay.Rules{Relayed: []string{r.Domain}}); err != nil {
+			bad(short(err), "relayed", i, "domain")
+		} else if slices.Contains(cfg.Domains, r.Domain) {
+			bad(fmt.Sprintf("%q is one of domains", r.Domain), "relayed", i, "domain")
+		}
+		if !hostPort(r.Route.Address) {
+			bad(fmt.Sprintf("%q is not host:port", r.Route.Address), "relayed", i, "route", "address")
+		}
+	}
+	for i := range cfg.Relay {
+		if _, err := relay.New(relay.Rules{Grants: grants(cfg.Relay[i : i+1])}); err != nil {
+			bad(short(err), "relay", i)
+		}
+	}
+	cfg.userProblems(bad)
+	cfg.listenerProblems(bad)
+	if (cfg.TLS.Certificate == "") != (cfg.TLS.Key == "") {
+		bad("certificate and key come together", "tls")
+	}
+	for i, r := range cfg.Octets.Rules {
+		if len(r.Networks)+len(r.Logins) == 0 {
+			bad("names no network and no login: it fits nobody", "octets", "rules", i)
+		}
+	}
+	cfg.Limits.problems(bad)
+	return all
+}
+
+func (cfg *Config) userProblems(bad func(string, ...any)) {
+	seen := make(map[string]bool)
+	for i, u := range cfg.Users {
+		if u.Name == "" || strings.ContainsFunc(u.Name, func(r rune) bool { return r <= ' ' || r == ':' || r == '#' || r == 0x7f }) {
+			bad(fmt.Sprintf("%q is no login: it is empty, or has spaces, control characters, ':' or '#'", u.Name), "users", i, "name")
+		}
+		if seen[u.Name] {
+			bad(fmt.Sprintf("%q is there already", u.Name), "users", i, "name")
+		}
+		seen[u.Name] = true
+		if u.Hash != "" {
+			if cost, err := bcrypt.Cost([]byte(u.Hash)); err != nil || cost > maxCost {
+				bad(fmt.Sprintf("is no bcrypt hash of a cost up to %d", maxCost), "users", i, "hash")
+			}
+		}
+		for j, a := range u.Addresses {
+			if at := strings.LastIndexByte(a, '@'); at < 1 || at == len(a)-1 {
+				bad(fmt.Sprintf("%q is no address", a), "users", i, "addresses", j)
+			}
+		}
+	}
+}
+
+func (cfg *Config) listenerProblems(bad func(string, ...any)) {
+	if len(cfg.Listeners) == 0 {
+		bad("is empty: nobody could connect", "listeners")
+	}
+	names, addresses := make(map[string]bool), make(map[string]bool)
+	for i, l := range cfg.Listeners {
+		switch {
+		case l.Name == "":
+			bad("has no name", "listeners", i)
+		case names[l.Name]:
+			bad(fmt.Sprintf("%q is there already", l.Name), "listeners", i, "name")
+		}
+		names[l.Name] = true
+		switch {
+		case !hostPort(l.Address):
+			bad(fmt.Sprintf("%q is not host:port", l.Address), "listeners", i, "address")
+		case addresses[l.Address]:
+			bad(fmt.Sprintf("%q is there already", l.Address), "listeners", i, "address")
+		}
+		addresses[l.Address] = true
+		if l.Kind == "" {
+			bad("has no kind: inbound or submission", "listeners", i)
+		}
+		if l.TLS == "" {
+			bad("has no tls: starttls, implicit or none", "listeners", i)
+		}
+		if l.Kind == submission && l.TLS == noTLS {
+			bad("submission needs TLS: nobody could log in", "listeners", i, "tls")
+		}
+		if l.wait() > 4*time.Minute {
+			bad("clients give up after 5m", "listeners", i, "wait")
+		}
+		if l.wait() == 0 && len(l.NoWait) > 0 {
+			bad("there is no wait to make exceptions from", "listeners", i, "no-wait")
+		}
+		for j, p := range l.Proxy {
+			if prefixes([]network{p})[0].Bits() == 0 {
+				bad("would let anybody say where they come from", "listeners", i, "proxy", j)
+			}
+		}
+	}
+}
+
+func (l *Limits) problems(bad func(string, ...any)) {
+	for _, f := range []struct {
+		key      string
+		v, least count
+		why      string
+	}{
+		{"message-octets", l.MessageOctets, 64 << 10, " (RFC 5321, section 4.5.3.1.7)"},
+		{"recipients", l.Recipients, 100, " (RFC 5321, section 4.5.3.1.8)"},
+		{"connections", l.Connections, 1, ""},
+		{"errors", l.Errors, 1, ""},
+		{"idle-commands", l.IdleCommands, 10, ""},
+		{"min-rate", l.MinRate, 1, ""},
+	} {
+		if f.v < f.least {
+			bad(fmt.Sprintf("must be %d or more%s", f.least, f.why), "limits", f.key)
+		}
+	}
+	for _, f := range []struct {
+		key string
+		v   duration
+	}{
+		{"command-timeout", l.CommandTimeout},
+		{"body-timeout", l.BodyTimeout},
+		{"lifetime", l.Lifetime},
+	} {
+		if f.v == 0 {
+			bad("must be more than 0s", "limits", f.key)
+		}
+	}
+}
+
+// hostPort reports whether s is a host and a port by number.
+func hostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	n, perr := strconv.ParseUint(port, 10, 16)
+	return err == nil && host != "" && perr == nil && n > 0
+}
+
+// short is an error of package relay without what repeats where we are:
+// "relay: Local[0] \"x\": why".
+func short(err error) string {
+	_, why, _ := strings.Cut(strings.TrimPrefix(err.Error(), "relay: "), ": ")
+	return strings.ReplaceAll(why, "\n", "; ")
+}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/examples/server/internal/maildir"
+	"github.com/smtpguard/smtpguard/relay"
+)
+
+// passwordChecks bounds how many passwords are checked at once.
+const passwordChecks = 2
+
+// service is the running program: what outlives a reload.
+type service struct {
+	file   string // of the configuration, "" for none
+	dir    string // of the data
+	out    io.Writer
+	errs   io.Writer // logs
+	store  *maildir.Store
+	gate   gate
+	socket map[string]*net.TCPListener // by address as configured
+	gen    *generation
+
+	force  context.Context // ends when connections are no longer waited for
+	cancel context.CancelFunc
+	old    sync.WaitGroup // generations that drain
+}
+
+// newService opens the data folder and the sockets of cfg, and serves.
+func newService(file, dir string, cfg *Config, out, errs io.Writer) (*service, error) {
+	s := &service{file: file, dir: dir, out: out, errs: errs, gate: make(gate, passwordChecks), socket: make(map[string]*net.TCPListener)}
+	s.force, s.cancel = context.WithCancel(context.Background())
+	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.store, err = maildir.Open(filepath.Join(dir, "mail")); err != nil {
+		return nil, err
+	}
+	for _, l := range cfg.Listeners {
+		ln, err := net.Listen("tcp", l.Address)
+		if err != nil {
+			s.closeSockets()
+			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		s.socket[l.Address] = ln.(*net.TCPListener)
+	}
+	if err := s.begin(cfg); err != nil {
+		s.closeSockets()
+		return nil, err
+	}
+	for _, l := range cfg.Listeners {
+		fmt.Fprintf(out, "listening: %s on %s (%s, tls %s)\n", l.Name, l.Address, l.Kind, l.TLS)
+	}
+	return s, nil
+}
+
+// begin puts cfg in force, and lets what was in force before drain.
+func (s *service) begin(cfg *Config) error {
+	cert, made, err := certificate(cfg, s.dir)
+	if err != nil {
+		return err
+	}
+	if made {
+		fmt.Fprintf(s.out, "certificate: %s (self-signed, for %s, until %s)\n",
+			filepath.Join(s.dir, "certificate.pem"), cfg.Hostname, cert.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	users, err := newLogins(cfg, s.dir, s.gate, s.out)
+	if err != nil {
+		return err
+	}
+	log := logger(cfg, s.errs)
+	b := &backend{cfg: cfg, store: s.store, logins: users, log: log}
+	gen, err := newGeneration(cfg, b, tlsConfig(cert), filepath.Join(s.dir, "spool"), s.share)
+	if err != nil {
+		return err
+	}
+	gen.serve(log)
+	if old := s.gen; old != nil {
+		s.old.Go(func() { old.shutdown(s.force) })
+	}
+	s.gen = gen
+	return nil
+}
+
+// share returns a listener of its own on the socket for address: closing it
+// leaves the socket open, and nobody is turned away between two generations.
+func (s *service) share(address string) (net.Listener, error) {
+	f, err := s.socket[address].File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// reload puts the file in force as it is now, or keeps the old configuration.
+func (s *service) reload() error {
+	cfg, err := load(s.file)
+	if err != nil {
+		return err
+	}
+	addresses := func(cfg *Config) (all []string) {
+		for _, l := range cfg.Listeners {
+			all = append(all, l.Address)
+		}
+		slices.Sort(all)
+		return all
+	}
+	if is, now := addresses(cfg), addresses(s.gen.cfg); !slices.Equal(is, now) {
+		return fmt.Errorf("listeners: the addresses %v are to become %v: that takes a restart", now, is)
+	}
+	return s.begin(cfg)
+}
+
+// stop ends the service: open transactions get the time that the configuration
+// gives them.
+func (s *service) stop() {
+	s.closeSockets()
+	timer := time.AfterFunc(time.Duration(s.gen.cfg.Shutdown), s.cancel)
+	defer timer.Stop()
+	s.gen.shutdown(s.force)
+	s.old.Wait()
+	s.cancel()
+}
+
+func (s *service) closeSockets() {
+	for _, ln := range s.socket {
+		ln.Close()
+	}
+}
+
+// generation is one configuration at work.
+type generation struct {
+	cfg       *Config
+	listeners []*smtpguard.Listener
+	done      sync.WaitGroup
+}
+
+// newGeneration builds what cfg says around b; listen opens an address.
+func newGeneration(cfg *Config, b *backend, tc *tls.Config, spool string, listen func(string) (net.Listener, error)) (*generation, error) {
+	rules, err := relay.New(cfg.rules())
+	if err != nil {
+		return nil, err
+	}
+	guard, err := smtpguard.New(cfg.guard(spool, b.log), policy(cfg, rules)...)
+	if err != nil {
+		return nil, err
+	}
+	gen := &generation{cfg: cfg}
+	for _, l := range cfg.Listeners {
+		ln, err := gen.listen(&l, guard, b, tc, listen)
+		if err != nil {
+			gen.close()
+			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		gen.listeners = append(gen.listeners, ln)
+	}
+	return gen, nil
+}
+
+// listen makes the server behind one listener.
+func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b *backend, tc *tls.Config, listen func(string) (net.Listener, error)) (*smtpguard.Listener, error) {
+	limits := &gen.cfg.Limits
+	srv := smtp.NewServer(guard.Wrap(b.of(l.Kind)))
+	srv.Domain = gen.cfg.Hostname
+	srv.MaxMessageBytes = int64(limits.MessageOctets)
+	srv.MaxRecipients = int(limits.Recipients)
+	srv.ReadTimeout = time.Duration(limits.CommandTimeout)
+	srv.WriteTimeout = time.Duration(limits.CommandTimeout)
+	srv.EnableSMTPUTF8 = true
+	srv.ErrorLog = slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)
+	lc := smtpguard.ListenConfig{
+		Name:        l.Name,
+		Wait:        l.wait(),
+		NoWait:      prefixes(l.NoWait),
+		Proxy:       prefixes(l.Proxy),
+		BodyTimeout: time.Duration(limits.BodyTimeout),
+		MinRate:     int(limits.MinRate),
+		Lifetime:    time.Duration(limits.Lifetime),
+		MaxConns:    int(limits.Connections),
+	}
+	switch l.TLS {
+	case startTLS:
+		srv.TLSConfig = tc
+	case implicit:
+		lc.TLS = tc
+	}
+	if err := smtpguard.Harden(srv); err != nil {
+		return nil, err
+	}
+	ln, err := listen(l.Address)
+	if err != nil {
+		return nil, err
+	}
+	guarded, err := guard.Listen(srv, ln, lc)
+	if err != nil {
+		ln.Close()
+	}
+	return guarded, err
+}
+
+// serve begins to serve.
+func (gen *generation) serve(log *slog.Logger) {
+	for _, ln := range gen.listeners {
+		gen.done.Go(func() {
+			if err := ln.Serve(); err != nil {
+				log.Error("listener failed", "address", ln.Addr().String(), "error", err.Error())
+			}
+		})
+	}
+}
+
+// shutdown drains all listeners, until force ends.
+func (gen *generation) shutdown(force context.Context) {
+	var all sync.WaitGroup
+	for _, ln := range gen.listeners {
+		all.Go(func() { _ = ln.Shutdown(force) }) // its error is that force was needed
+	}
+	all.Wait()
+	gen.done.Wait()
+}
+
+func (gen *generation) close() {
+	for _, ln := range gen.listeners {
+		ln.Close()
+	}
+}
+
+// check reports what would keep cfg from being put in force, as far as can be
+// said without the data folder and the sockets.
+func check(cfg *Config) error {
+	certPEM, keyPEM, err := selfSigned(cfg.Hostname, time.Now())
+	if err != nil {
+		return err
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if cfg.TLS.Certificate != "" {
+		cert, _, err = certificate(cfg, "")
+	}
+	if err != nil {
+		return err
+	}
+	gen, err := newGeneration(cfg, &backend{log: slog.New(slog.DiscardHandler)}, tlsConfig(cert), "", func(string) (net.Listener, error) {
+		return deaf{}, nil
+	})
+	if err == nil {
+		gen.close()
+	}
+	return err
+}
+
+// deaf is a listener that hears nobody.
+type deaf struct{}
+
+func (deaf) Accept() (net.Conn, error) { return nil, errors.New("deaf") }
+func (deaf) Close() error              { return nil }
+func (deaf) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// logger writes as cfg says.
+func logger(cfg *Config, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.Level(cfg.Log.Level)}
+	if cfg.Log.Format == jsonLog {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// guard is the guard's configuration.
+func (cfg *Config) guard(spool string, log *slog.Logger) smtpguard.Config {
+	gc := smtpguard.Config{
+		Hostname: cfg.Hostname,
+		Contact:  cfg.Contact,
+		Observe:  smtpguard.LogEvents(log),
+		Hello:    smtpguard.HelloPolicy(cfg.Hello),
+		Limits: smtpguard.Limits{
+			Errors: int(cfg.Limits.Errors),
+			Idle:   int(cfg.Limits.IdleCommands),
+			Slow:   time.Duration(cfg.Limits.Slow),
+		},
+		Spool:  smtpguard.SpoolConfig{Dir: spool},
+		Octets: smtpguard.OctetPolicy(cfg.Octets.Policy),
+	}
+	if gc.Limits.Slow == 0 { // which means the default there
+		gc.Limits.Slow = -1
+	}
+	for _, r := range cfg.Octets.Rules {
+		gc.OctetRules = append(gc.OctetRules, smtpguard.OctetRule{
+			Networks: prefixes(r.Networks), Logins: r.Logins, Policy: smtpguard.OctetPolicy(r.Policy),
+		})
+	}
+	return gc
+}
