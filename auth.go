@@ -51,8 +51,16 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 		s.authDone(attempt, err)
 		return nil, s.refuse(err)
 	}
-	s.attempt.Store(attempt)
+	s.leaveAttempt(attempt)
 	return &exchange{session: s, attempt: attempt, next: server}, nil
+}
+
+// leaveAttempt leaves a to whoever comes next: a response, or what ends it.
+func (s *session) leaveAttempt(a *AuthAttempt) {
+	s.attempt.Store(a)
+	if s.out.Load() { // Logout came first, and saw none
+		s.endAttempt()
+	}
 }
 
 // exchange is a mechanism under watch: the login that the client names is read
@@ -67,7 +75,7 @@ type exchange struct {
 // Next hands on to the mechanism what the checks have nothing against.
 func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error) {
 	s := x.session
-	if s.attempt.Load() != x.attempt {
+	if !s.attempt.CompareAndSwap(x.attempt, nil) {
 		return nil, false, reply(503, smtp.EnhancedCode{5, 5, 1}, "No AUTH exchange under way")
 	}
 	if response != nil && !x.named {
@@ -83,28 +91,34 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 	if err != nil {
 		return nil, false, x.fail(err)
 	}
-	if done && s.attempt.CompareAndSwap(x.attempt, nil) {
-		if s.outer {
-			if _, known := s.conn.Login(); !known {
-				s.conn.setAuth(x.attempt.Claimed, true)
-			}
-			if w := s.conn.wire; w != nil {
-				w.progress()
-			}
+	if !done {
+		if x.attempt.Mechanism == "LOGIN" && asksLogin(challenge) {
+			x.named = false // a mechanism that takes no initial response: what it judges comes now
 		}
-		s.authDone(x.attempt, nil)
+		s.leaveAttempt(x.attempt)
+		return challenge, false, nil
 	}
-	return challenge, done, nil
+	if s.outer {
+		if _, known := s.conn.Login(); !known {
+			s.conn.setAuth(x.attempt.Claimed, true)
+		}
+		if w := s.conn.wire; w != nil {
+			w.progress()
+		}
+	}
+	if x.attempt.accepted {
+		s.conn.accept(StageAuth)
+	}
+	s.authDone(x.attempt, nil)
+	return challenge, true, nil
 }
 
 func (x *exchange) fail(err error) error {
 	s := x.session
-	if s.attempt.CompareAndSwap(x.attempt, nil) {
-		if s.outer {
-			s.conn.setAuth("", false)
-		}
-		s.authDone(x.attempt, err)
+	if s.outer {
+		s.conn.setAuth("", false)
 	}
+	s.authDone(x.attempt, err)
 	return s.refuse(err)
 }
 

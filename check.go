@@ -138,4 +138,6 @@ type AuthAttempt struct {
 	Mechanism string // as the client chose it, in upper case
 	Claimed   string // the login, read from the exchange; for limits and logs: it proves nothing
 	Err       error  // in AuthDone: nil when the proof was accepted
+
+	accepted bool // an allow list spoke for the connection, should the proof be accepted
 }

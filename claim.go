@@ -31,9 +31,10 @@ func claimed(mechanism string, first []byte) (login string, ok bool) {
 			}
 		}
 	case mechanism == "XOAUTH2":
-		first, _, _ := strings.Cut(string(first), "\x01")
-		if name, ok := strings.CutPrefix(first, "user="); ok && name != "" {
-			return name, true
+		if user, _, ok := strings.Cut(string(first), "\x01"); ok { // else the token would be in it
+			if name, ok := strings.CutPrefix(user, "user="); ok && name != "" {
+				return name, true
+			}
 		}
 	case mechanism == "LOGIN", // the login itself
 		mechanism == "EXTERNAL": // RFC 4422, appendix A: the authorization identity
@@ -48,3 +49,7 @@ func claimed(mechanism string, first []byte) (login string, ok bool) {
 func saslName(s string) string {
 	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(s)
 }
+
+// asksLogin reports whether a challenge of LOGIN asks for the login: mostly it
+// is "Username:", in older servers "User Name" with a NUL behind it.
+func asksLogin(challenge []byte) bool { return hasPrefixFold(challenge, "USER") }

@@ -19,6 +19,7 @@ func TestClaimed(t *testing.T) {
 		{"OAUTHBEARER", "n,a=ann@example.org,\x01auth=Bearer t\x01\x01", "ann@example.org"},
 		{"OAUTHBEARER", "n,,\x01auth=Bearer t\x01\x01", ""},
 		{"XOAUTH2", "user=ann\x01auth=Bearer t\x01\x01", "ann"},
+		{"XOAUTH2", "user=annauth=Bearer t", ""}, // the token is no part of a login
 		{"EXTERNAL", "ann", "ann"},
 		{"EXTERNAL", "", ""},
 		{"X-OTHER", "ann", ""},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/emersion/go-smtp"
 )
@@ -29,7 +30,8 @@ type Conn struct {
 	keys slots
 
 	mu      sync.Mutex
-	smtp    *smtp.Conn
+	smtp    *smtp.Conn // nil without a Listener
+	weak    weak.Pointer[smtp.Conn]
 	raw     net.Conn // what smtp.Conn.Conn returned, without a Listener: it changes at STARTTLS
 	hello   string
 	login   string
@@ -48,7 +50,7 @@ type Conn struct {
 	accounting accounting
 
 	// Of the session's goroutine alone.
-	accepted Scope
+	accepted Stage    // at which an allow list spoke for the connection; 0 when none did
 	marks    []string // who wants this connection's mail quarantined
 	errors   int
 }
@@ -65,7 +67,7 @@ func FromConn(c *smtp.Conn) (conn *Conn, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	if conn, ok := b.bare.Load(c); ok {
+	if conn, ok := b.bare.Load(weak.Make(c)); ok {
 		return conn.(*Conn), true
 	}
 	return nil, false
@@ -100,11 +102,15 @@ func (c *Conn) Listener() string { return c.listener }
 // Started is when the connection was accepted.
 func (c *Conn) Started() time.Time { return c.started }
 
-// SMTP is go-smtp's side of the connection, nil before the first EHLO.
+// SMTP is go-smtp's side of the connection, nil before the first EHLO. Without a
+// Listener it may be nil again once the connection is gone.
 func (c *Conn) SMTP() *smtp.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.smtp
+	if c.smtp != nil {
+		return c.smtp
+	}
+	return c.weak.Value()
 }
 
 // Hello is the EHLO identity as claimed, "" before the first EHLO.
@@ -169,6 +175,13 @@ func (c *Conn) context() context.Context {
 }
 
 func (c *Conn) slots() *slots { return &c.keys }
+
+// accept notes that an allow list spoke for the connection at stage.
+func (c *Conn) accept(stage Stage) {
+	if c.accepted == 0 {
+		c.accepted = stage
+	}
+}
 
 // known are the guards that know the connection, outer ones first.
 func (c *Conn) known() []*Guard {

@@ -40,7 +40,7 @@ func (s *session) data(r io.Reader, status smtp.StatusCollector) error {
 		}
 	}
 	tx := c.Transaction()
-	if tx == nil {
+	if tx == nil || c.dead.Load() {
 		return errGone
 	}
 	if !s.outer {
@@ -209,11 +209,11 @@ func (s *session) deliver(tx *Transaction, status smtp.StatusCollector) error {
 	if status != nil {
 		return s.deliverLMTP(tx, msg.edited(), status)
 	}
-	if err := s.toBackend(tx, StageData, "Data", func() error { return s.next.Data(msg.edited()) }); err != nil {
-		return err
+	said := s.toBackend(tx, StageData, "Data", func() error { return s.next.Data(msg.edited()) })
+	if taken(said) {
+		s.delivered(tx)
 	}
-	s.delivered(tx)
-	return nil
+	return said
 }
 
 // fail notes how the transaction ends and returns r.
@@ -273,11 +273,11 @@ func (s *session) account(tx *Transaction) {
 // tell is the part of account for when there is somebody to tell.
 func (s *session) tell(tx *Transaction, guards []*Guard) {
 	c, msg := s.conn, tx.Message()
-	ev := tx.summary()
+	ev, outcome := tx.summary()
 	c.accounting.do(func() {
 		c.each(guards, "Done", func(ctx context.Context, check *Check) {
 			if check.Done != nil {
-				check.Done(ctx, tx, tx.outcome)
+				check.Done(ctx, tx, outcome)
 			}
 		})
 		s.b.guards[0].observe(ev)
@@ -287,8 +287,9 @@ func (s *session) tell(tx *Transaction, guards []*Guard) {
 	})
 }
 
-// summary is the event that ends a transaction.
-func (tx *Transaction) summary() Event {
+// summary is the event that ends a transaction, and how it ended. A command that
+// runs beside Server.Close may change what it says afterwards.
+func (tx *Transaction) summary() (Event, Outcome) {
 	ev := tx.conn.event(KindTransaction)
 	ev.Transaction, ev.From, ev.Duration = tx.ID(), tx.from, time.Since(tx.started)
 	tx.mu.Lock()
@@ -299,20 +300,24 @@ func (tx *Transaction) summary() Event {
 	if tx.message != nil {
 		ev.Size = tx.message.Size()
 	}
-	o := &tx.outcome
+	o := tx.outcome
 	ev.Delivered, ev.Stage, ev.Check, ev.Checks = o.Delivered, o.Stage, o.By, tx.results
 	switch {
-	case o.Delivered && len(tx.marks) > 0:
-		ev.Action, ev.Reply = Quarantine, "250"
+	case o.Reply != nil:
+		ev.Reply = replyText(o.Reply)
 	case o.Delivered:
 		ev.Reply = "250"
-	case o.Reply == nil:
-		ev.Reply = "aborted"
 	default:
-		ev.Reply = replyText(o.Reply)
-		if ev.Action = Reject; o.Reply.Code/100 == 4 {
-			ev.Action = Defer
-		}
+		ev.Reply = "aborted"
 	}
-	return ev
+	switch {
+	case o.Delivered && len(tx.marks) > 0:
+		ev.Action = Quarantine
+	case o.Delivered || o.Reply == nil:
+	case o.Reply.Code/100 == 4:
+		ev.Action = Defer
+	default:
+		ev.Action = Reject
+	}
+	return ev, o
 }

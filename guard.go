@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,18 +59,30 @@ func New(cfg Config, checks ...Check) (*Guard, error) {
 	return g, nil
 }
 
-// observe hands ev to the operator.
+// observe hands ev to the operator. A panic of his would end the process, for
+// most events come from goroutines that nobody watches over: he hears of it
+// instead, where he can.
 func (g *Guard) observe(ev Event) {
-	if g.cfg.Observe != nil {
-		g.cfg.Observe(ev)
+	if g.cfg.Observe == nil {
+		return
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			defer func() { _ = recover() }()
+			g.cfg.Observe(Event{
+				Time: time.Now(), Kind: KindWarning, Conn: ev.Conn, Transaction: ev.Transaction,
+				Reason: "Observe panicked", Error: fmt.Sprint(p), Stack: string(debug.Stack()),
+			})
+		}
+	}()
+	g.cfg.Observe(ev)
 }
 
 // backend is what Wrap returns.
 type backend struct {
 	guards []*Guard // outer ones first
 	next   smtp.Backend
-	bare   sync.Map // *smtp.Conn to *Conn, for connections that no Listener brought
+	bare   sync.Map // weak.Pointer[smtp.Conn] to *Conn, for connections that no Listener brought
 	warned sync.Once
 }
 

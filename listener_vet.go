@@ -114,7 +114,7 @@ func (l *Listener) shakeHands(w *wire) error {
 	w.Conn.SetDeadline(time.Now().Add(l.cfg.HandshakeTimeout))
 	w.handshake = true
 	tc := tls.Server(w, l.cfg.TLS)
-	if err := tc.Handshake(); err != nil {
+	if err := call(tc.Handshake); err != nil { // the operator's callbacks may panic
 		return err
 	}
 	w.handshake = false

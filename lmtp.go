@@ -74,7 +74,7 @@ func (s *session) deliverLMTP(tx *Transaction, content io.Reader, status smtp.St
 			}
 			return s.next.Data(content)
 		}, failure)
-		if err == nil && !col.all(len(rcpts)) {
+		if taken(err) && !col.all(len(rcpts)) {
 			col.delivered = true
 		}
 	}
@@ -122,7 +122,7 @@ func (c *collector) SetStatus(rcpt string, err error) {
 	}
 	c.mu.Lock()
 	c.count++
-	if err == nil {
+	if taken(err) {
 		c.delivered = true
 	} else if c.refused == nil {
 		c.refused = err.(*smtp.SMTPError)

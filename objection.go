@@ -3,6 +3,7 @@ package smtpguard
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -21,7 +22,7 @@ type objection struct {
 func ask(guards []*Guard, sc *scene) *objection {
 	var ctx context.Context
 	c, tx := sc.conn, sc.tx
-	accepted := c.accepted == ScopeConnection || tx != nil && tx.accepted == ScopeTransaction
+	accepted := c.accepted != 0 || tx != nil && tx.accepted == ScopeTransaction || sc.auth != nil && sc.auth.accepted
 	for _, g := range guards {
 		for _, check := range g.stages[sc.stage] {
 			if accepted && !check.Always {
@@ -45,8 +46,10 @@ func ask(guards []*Guard, sc *scene) *objection {
 			}
 			if v.Accept != NoScope {
 				accepted = true
-				if v.Accept == ScopeConnection {
-					c.accepted = ScopeConnection
+				if v.Accept == ScopeConnection && sc.auth != nil {
+					sc.auth.accepted = true // a claim is yet to be proven
+				} else if v.Accept == ScopeConnection {
+					c.accept(sc.stage)
 				} else if v.Accept == ScopeTransaction && tx != nil {
 					tx.accepted = ScopeTransaction
 				}
@@ -68,9 +71,13 @@ func (sc *scene) mark(check string) {
 	case sc.tx != nil:
 		sc.tx.mu.Lock()
 		defer sc.tx.mu.Unlock()
-		sc.tx.marks = append(sc.tx.marks, check)
+		if !slices.Contains(sc.tx.marks, check) {
+			sc.tx.marks = append(sc.tx.marks, check)
+		}
 	default:
-		sc.conn.marks = append(sc.conn.marks, check)
+		if !slices.Contains(sc.conn.marks, check) { // EHLO and AUTH may be repeated
+			sc.conn.marks = append(sc.conn.marks, check)
+		}
 	}
 }
 
@@ -159,7 +166,24 @@ func (s *session) backend(what string, f func() error, plain func() *smtp.SMTPEr
 	if known.Code == 421 {
 		s.conn.hangUp() // go-smtp says it and goes on
 	}
-	return known
+	switch known.Code / 100 {
+	case 4, 5:
+		return known
+	case 2: // after content this is how a backend words its own success
+		if what == "Data" || what == "LMTPData" || what == "SetStatus" {
+			return known
+		}
+	}
+	// The client would believe that it got what it did not.
+	s.note(KindWarning, "backend failed in "+what+" with a reply code that is no error's", err)
+	return plain()
+}
+
+// taken reports whether err, of s.backend and after the content, says that the
+// backend has it.
+func taken(err error) bool {
+	r, ok := err.(*smtp.SMTPError)
+	return err == nil || ok && r.Code/100 == 2
 }
 
 // call runs f and turns a panic into an error.

@@ -2,10 +2,13 @@ package smtpguard
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/emersion/go-smtp"
 )
@@ -24,7 +27,8 @@ type session struct {
 	rehello    bool   // EHLO was repeated under another name and is to be judged
 	helloReads uint64 // what the wire had read when EHLO came
 
-	attempt atomic.Pointer[AuthAttempt] // AUTH under way
+	attempt atomic.Pointer[AuthAttempt] // AUTH under way, while no command is at work on it
+	out     atomic.Bool                 // Logout was called: a command that goes on must tidy up itself
 	prompt  promptReader                // of the content under way
 }
 
@@ -60,7 +64,12 @@ func (b *backend) NewSession(sc *smtp.Conn) (smtp.Session, error) {
 	if err := s.judgeHello(); err != nil {
 		return nil, err
 	}
-	err := s.backend("NewSession", func() (err error) { s.next, err = b.next.NewSession(sc); return err }, failure)
+	err := s.backend("NewSession", func() (err error) {
+		if s.next, err = b.next.NewSession(sc); s.next == nil && err == nil {
+			err = errors.New("smtpguard: backend gave neither a session nor an error")
+		}
+		return err
+	}, failure)
 	if err != nil {
 		return nil, s.refuse(err)
 	}
@@ -86,7 +95,8 @@ func (b *backend) connOf(sc *smtp.Conn) *Conn {
 	if c, ok := FromConn(sc); ok {
 		return c
 	}
-	if c, ok := b.bare.Load(sc); ok {
+	key := weak.Make(sc)
+	if c, ok := b.bare.Load(key); ok {
 		return c.(*Conn)
 	}
 	nc := sc.Conn()
@@ -96,8 +106,11 @@ func (b *backend) connOf(sc *smtp.Conn) *Conn {
 	g := b.guards[0]
 	c := &Conn{prefix: g.prefix, seq: g.seq.Add(1), started: time.Now(), remote: nc.RemoteAddr(), local: nc.LocalAddr()}
 	c.addr = addrOf(c.remote)
-	c.release = func() { b.bare.Delete(sc) }
-	b.bare.Store(sc, c)
+	c.release = func() { b.bare.Delete(key) }
+	b.bare.Store(key, c)
+	// go-smtp calls no Logout where it has no session: after NewSession failed,
+	// and from STARTTLS to the next EHLO.
+	runtime.AddCleanup(sc, (*Conn).disconnected, c)
 	return c
 }
 
@@ -120,12 +133,19 @@ func (c *Conn) ownedBy(b *backend) bool {
 	return c.owner == b
 }
 
-// begin notes what a new session starts from. A login does not outlive STARTTLS.
+// begin notes what a new session starts from. Neither a login nor what an allow
+// list said of the client's words outlives STARTTLS (RFC 3207, section 4.2).
 func (c *Conn) begin(sc *smtp.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.smtp, c.raw = sc, sc.Conn()
+	c.raw = sc.Conn()
+	if c.weak = weak.Make(sc); c.wire != nil {
+		c.smtp = sc
+	}
 	c.login, c.authed = "", false
+	if c.accepted > StageConnect {
+		c.accepted = 0
+	}
 }
 
 // connect runs the Connect checks of those guards whose have not run yet on c.
@@ -176,6 +196,9 @@ func (s *session) judgeHello() error {
 			c.hello = ""
 		}
 		c.mu.Unlock()
+		if c.accepted == StageHello { // for another name
+			c.accepted = 0
+		}
 		if hostile || odd && cfg.Hello == HelloRefuse {
 			return s.refuse(reply(501, smtp.EnhancedCode{5, 5, 2}, "Invalid EHLO identity"))
 		}
@@ -266,7 +289,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	if w := c.wire; w != nil {
 		w.setBusy(true)
 	}
-	if c.isClosed() { // Logout came first, and saw no transaction
+	if s.out.Load() { // Logout came first, and saw no transaction
 		s.finish(tx)
 	}
 	return nil
@@ -358,6 +381,7 @@ func (s *session) Reset() {
 // run beside a command, and a panic here would end the process.
 func (s *session) Logout() error {
 	c := s.conn
+	s.out.Store(true)
 	if s.outer {
 		s.endAttempt()
 		if tx := c.Transaction(); tx != nil {
@@ -378,7 +402,7 @@ func (s *session) Logout() error {
 func (c *Conn) upgraded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.smtp.Conn() != c.raw
+	return c.weak.Value().Conn() != c.raw
 }
 
 // hangUp makes the reply that is being given the last one.

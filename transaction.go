@@ -59,7 +59,7 @@ type Recipient struct {
 type Outcome struct {
 	Delivered bool            // the backend took it: 250
 	Stage     Stage           // where it ended
-	Reply     *smtp.SMTPError // what the client last read; nil when it was aborted (RSET, QUIT, hang-up) or accepted
+	Reply     *smtp.SMTPError // what the client last read; nil when it was aborted (RSET, QUIT, hang-up), or accepted and the backend had no words of its own
 	By        string          // the check that objected, "" when it was the backend or the client
 }
 
@@ -138,7 +138,7 @@ func (tx *Transaction) end(stage Stage, r *smtp.SMTPError, by string) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.outcome.Stage != StageData && tx.outcome.Stage != StageMail {
-		tx.outcome = Outcome{Stage: stage, Reply: r, By: by, Delivered: stage == StageData && r == nil}
+		tx.outcome = Outcome{Stage: stage, Reply: r, By: by, Delivered: stage == StageData && (r == nil || r.Code/100 == 2)}
 	}
 }
 

@@ -35,7 +35,9 @@ func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 func (a Action) objects() bool { return a >= Defer }
 
 // Scope is how far an allow list's word reaches. It never passes over checks
-// marked Always.
+// marked Always. What a Hello hook says of the connection ends with the next
+// EHLO, what an Auth hook says begins when the login is proven, and both end
+// with STARTTLS.
 type Scope int
 
 const (
