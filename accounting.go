@@ -11,10 +11,39 @@ import (
 // summaries in order, off go-smtp's goroutine: go-smtp calls Reset and Logout
 // under its lock, where a hook that asked it anything would wait for ever. The
 // zero accounting is idle.
+//
+// A connection may end beside a hook that is still at work. What it leaves to
+// account for then waits for the hook: nothing is released before it was taken.
 type accounting struct {
 	mu    sync.Mutex
 	queue []func()
 	busy  chan struct{} // closed when the queue has run out; nil while idle
+	held  int           // hooks at work
+	free  chan struct{} // closed when held is 0 again; nil while nobody waits
+}
+
+// hold begins the work of a hook.
+func (a *accounting) hold() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held++
+}
+
+// let ends the work of a hook.
+func (a *accounting) let() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held--; a.held == 0 && a.free != nil {
+		close(a.free)
+		a.free = nil
+	}
+}
+
+// atWork reports whether a hook is.
+func (a *accounting) atWork() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held > 0
 }
 
 // do appends f to what is to be done.
@@ -36,6 +65,15 @@ func (a *accounting) work(done chan struct{}) {
 			a.busy = nil
 			a.mu.Unlock()
 			return
+		}
+		if a.held > 0 {
+			if a.free == nil {
+				a.free = make(chan struct{})
+			}
+			free := a.free
+			a.mu.Unlock()
+			<-free
+			continue
 		}
 		f := a.queue[0]
 		a.queue = a.queue[1:]

@@ -12,6 +12,9 @@ import (
 // one after another, except under [Together]; those of different sessions run
 // at the same time.
 //
+// A hook acts on the Message and the Recipient that it is given: under [Shadow]
+// and [Together] they are not the transaction's own.
+//
 // The context of a hook ends with the connection (from MAIL on, with the
 // transaction) and carries the deadline [Config.StageTimeout] sets.
 type Check struct {

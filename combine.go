@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // asker is how a combinator judges one scene by its children.
@@ -135,43 +134,6 @@ func (e *env) only(ctx context.Context, c *Check, sc *scene) Verdict {
 	}
 	return judge(ctx, e, c, sc)
 }
-
-// answer is what a hook said, before it is reported.
-type answer struct {
-	v    Verdict
-	err  error
-	took time.Duration
-}
-
-// ask runs c's hook, in whatever goroutine, and tells nobody: who waited for
-// the answer reports it with settle.
-func (e *env) ask(ctx context.Context, c *Check, sc *scene) (a answer) {
-	if c.composite {
-		ctx = context.WithValue(ctx, envKey{}, e.below(c.Name))
-	}
-	start := time.Now()
-	a.v, a.err = protect(ctx, c, sc)
-	a.took = time.Since(start)
-	return a
-}
-
-// settle makes a verdict of c's answer and reports it, unless whoever asked has
-// stopped waiting.
-func (e *env) settle(ctx context.Context, c *Check, sc *scene, a answer) Verdict {
-	if a.err == nil && (a.v.Action < Continue || a.v.Action > Disconnect) {
-		a.err = fmt.Errorf("smtpguard: verdict with no valid action (%d)", int(a.v.Action))
-	}
-	if a.err != nil {
-		a.v = verdictOf(c.OnError, sc.stage, a.err)
-	}
-	if context.Cause(ctx) != errOver && (!c.composite || a.err != nil || a.v.Action != Continue) {
-		e.report(c, sc, a.v, a.err, a.took)
-	}
-	return a.v
-}
-
-// errOver is the cause of a context whose hook is not waited for any more.
-var errOver = errors.New("smtpguard: decided without this check")
 
 // errExited is the answer of a hook that ended its goroutine.
 var errExited = errors.New("smtpguard: hook left by runtime.Goexit")

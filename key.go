@@ -56,15 +56,23 @@ func (k *Key[V]) Set(h Holder, v V) {
 	s.put(k, &v)
 }
 
-// Update stores what f makes of the value on h (the zero V when there is none)
-// and returns it. f must not use keys of the same holder.
+// Update stores what f makes of the value on h and returns it. The value is the
+// zero V when there is none, or when what Start began has not finished or has
+// failed. f must not use keys of the same holder.
 func (k *Key[V]) Update(h Holder, f func(V) V) V {
 	s := h.slots()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var v V
-	if p, ok := s.m[k].(*V); ok {
-		v = *p
+	switch x := s.m[k].(type) {
+	case *V:
+		v = *x
+	case *task[V]:
+		select {
+		case <-x.done:
+			v = x.v
+		default:
+		}
 	}
 	v = f(v)
 	s.put(k, &v)
@@ -99,7 +107,7 @@ func (k *Key[V]) Start(h Holder, f func(context.Context) (V, error)) {
 	if _, ok := s.m[k]; ok {
 		return
 	}
-	t := &task[V]{done: make(chan struct{})}
+	t := &task[V]{done: make(chan struct{}), err: errExited} // should f leave by runtime.Goexit
 	s.put(k, t)
 	go func() {
 		defer close(t.done)

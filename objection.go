@@ -36,6 +36,8 @@ func ask(guards []*Guard, sc *scene) *objection {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(base, guards[0].cfg.StageTimeout)
 				defer cancel()
+				c.accounting.hold()
+				defer c.accounting.let()
 			}
 			v := judge(ctx, &env{guard: g, accepted: accepted}, check, sc)
 			if v.Action.objects() {

@@ -41,23 +41,45 @@ func (e *env) below(name string) *env {
 // failure becomes the verdict that c.OnError says. It may be called from
 // several goroutines.
 func judge(ctx context.Context, e *env, c *Check, sc *scene) Verdict {
+	return e.settle(ctx, c, sc, e.ask(ctx, c, sc))
+}
+
+// answer is what a hook said, before it is reported.
+type answer struct {
+	v    Verdict
+	err  error
+	took time.Duration
+}
+
+// ask runs c's hook, in whatever goroutine, and tells nobody: who waited for
+// the answer reports it with settle.
+func (e *env) ask(ctx context.Context, c *Check, sc *scene) (a answer) {
 	if c.composite {
 		ctx = context.WithValue(ctx, envKey{}, e.below(c.Name))
 	}
 	start := time.Now()
-	v, err := protect(ctx, c, sc)
-	took := time.Since(start)
-	if err == nil && (v.Action < Continue || v.Action > Disconnect) {
-		err = fmt.Errorf("smtpguard: verdict with no valid action (%d)", int(v.Action))
-	}
-	if err != nil {
-		v = verdictOf(c.OnError, sc.stage, err)
-	}
-	if !c.composite || v.Action != Continue {
-		e.report(c, sc, v, err, took)
-	}
-	return v
+	a.v, a.err = protect(ctx, c, sc)
+	a.took = time.Since(start)
+	return a
 }
+
+// settle makes a verdict of c's answer and reports it, unless whoever asked has
+// stopped waiting.
+func (e *env) settle(ctx context.Context, c *Check, sc *scene, a answer) Verdict {
+	if a.err == nil && (a.v.Action < Continue || a.v.Action > Disconnect) {
+		a.err = fmt.Errorf("smtpguard: verdict with no valid action (%d)", int(a.v.Action))
+	}
+	if a.err != nil {
+		a.v = verdictOf(c.OnError, sc.stage, a.err)
+	}
+	if context.Cause(ctx) != errOver && (!c.composite || a.err != nil || a.v.Action != Continue) {
+		e.report(c, sc, a.v, a.err, a.took)
+	}
+	return a.v
+}
+
+// errOver is the cause of a context whose hook is not waited for any more.
+var errOver = errors.New("smtpguard: decided without this check")
 
 // verdictOf is what failing with err means.
 func verdictOf(f Failure, stage Stage, err error) Verdict {

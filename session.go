@@ -151,6 +151,11 @@ func (c *Conn) begin(sc *smtp.Conn) {
 // connect runs the Connect checks of those guards whose have not run yet on c.
 // Nil means that the connection may go on.
 func (b *backend) connect(c *Conn) *smtp.SMTPError {
+	c.accounting.hold()
+	defer c.accounting.let()
+	if c.isClosed() {
+		return errGone
+	}
 	for i, g := range b.guards {
 		if !c.meet(g) {
 			continue
@@ -440,16 +445,16 @@ func (c *Conn) disconnected() {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	guards, release := c.guards, c.release
+	release := c.release
 	c.mu.Unlock()
 	if release != nil {
 		release()
 	}
-	if !accounts(guards, func(c *Check) bool { return c.Close != nil }) {
+	if !c.accounting.atWork() && !accounts(c.known(), func(c *Check) bool { return c.Close != nil }) {
 		return
 	}
 	c.accounting.do(func() {
-		c.each(guards, "Close", func(_ context.Context, check *Check) {
+		c.each(c.known(), "Close", func(_ context.Context, check *Check) {
 			if check.Close != nil {
 				check.Close(c)
 			}
