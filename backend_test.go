@@ -34,6 +34,7 @@ type memory struct {
 	lmtp     bool          // judge each recipient by itself
 	busy     bool          // refuse MAIL with a 421
 	lag      time.Duration // before a content that breaks off is answered for
+	greeted  func()        // called at EHLO
 }
 
 type mail struct {
@@ -48,6 +49,9 @@ func (m *memory) NewSession(c *smtp.Conn) (smtp.Session, error) {
 		return nil, &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Not you"}
 	}
 	m.call("NewSession")
+	if m.greeted != nil {
+		m.greeted()
+	}
 	s := &memorySession{m: m}
 	if m.auth && m.lmtp {
 		panic("one at a time")

@@ -13,10 +13,16 @@ import (
 // guarded is a lab behind a guard and its Listener, hardened.
 func guarded(t testing.TB, l *lab, cfg smtpguard.Config, lc smtpguard.ListenConfig, checks ...smtpguard.Check) *lab {
 	t.Helper()
-	l, g := wrapped(t, l, cfg, checks...)
 	if err := smtpguard.Harden(l.Server); err != nil {
 		t.Fatal(err)
 	}
+	return listened(t, l, cfg, lc, checks...)
+}
+
+// listened is a lab behind a guard and its Listener, as it is.
+func listened(t testing.TB, l *lab, cfg smtpguard.Config, lc smtpguard.ListenConfig, checks ...smtpguard.Check) *lab {
+	t.Helper()
+	l, g := wrapped(t, l, cfg, checks...)
 	l.serve = func(ln net.Listener) error {
 		gl, err := g.Listen(l.Server, ln, lc)
 		if err != nil {

@@ -255,6 +255,11 @@ func TestTransparent(t *testing.T) {
 				t.Errorf("wrapped by a guard:\n%s\nbare:\n%s", got, want)
 			}
 			sameMail(t, two, one, d.broken)
+			three := listened(t, build(), smtpguard.Config{}, smtpguard.ListenConfig{})
+			if got := smtpguardtest.Record(t, three.target(), d.script); got != want {
+				t.Errorf("behind a Listener:\n%s\nbare:\n%s", got, want)
+			}
+			sameMail(t, three, one, d.broken)
 		})
 	}
 }
