@@ -74,6 +74,22 @@ func closed(script string) string {
 	return script + "\nCLOSE"
 }
 
+func TestRefusedRecipientsAreNamed(t *testing.T) {
+	l, _ := wrapped(t, bare(), smtpguard.Config{}, smtpguard.Check{Name: "no", Rcpt: func(_ context.Context, _ *smtpguard.Transaction, r *smtpguard.Recipient) (smtpguard.Verdict, error) {
+		if strings.HasPrefix(r.Addr, "no") {
+			return reject, nil
+		}
+		return smtpguard.Verdict{}, nil
+	}})
+	smtpguardtest.Play(t, l.target(), "HELLO\nC: MAIL FROM:<a@client.example>\nS: 250\nC: RCPT TO:<no@example.org>\nS: 550\n"+
+		"C: RCPT TO:<reject@example.org>\nS: 550\nC: RCPT TO:<b@example.org>\nS: 250\nCLOSE")
+	waitFor(t, func() bool { return len(l.events.of(smtpguard.KindTransaction)) == 1 })
+	ev := l.events.of(smtpguard.KindTransaction)[0]
+	if !slices.Equal(ev.Refused, []string{"no@example.org", "reject@example.org"}) || !slices.Equal(ev.Recipients, []string{"b@example.org"}) {
+		t.Errorf("refused %q, accepted %q", ev.Refused, ev.Recipients)
+	}
+}
+
 // TestContextsEnd: the context of a hook ends with what it belongs to.
 func TestContextsEnd(t *testing.T) {
 	var tx *smtpguard.Transaction

@@ -297,6 +297,7 @@ func (tx *Transaction) summary() (Event, Outcome) {
 	for _, r := range tx.rcpts {
 		ev.Recipients = append(ev.Recipients, r.Addr)
 	}
+	ev.Refused = tx.refused
 	if tx.message != nil {
 		ev.Size = tx.message.Size()
 	}

@@ -39,6 +39,7 @@ type Event struct {
 	// Of a transaction, and of what ended it.
 	From       string        `json:"from,omitempty"`
 	Recipients []string      `json:"recipients,omitempty"` // accepted forward-paths
+	Refused    []string      `json:"refused,omitempty"`    // those that were not, up to 100
 	Size       int64         `json:"size,omitempty"`       // octets of content
 	Reply      string        `json:"reply,omitempty"`      // last reply: code, enhanced code, text
 	Delivered  bool          `json:"delivered,omitempty"`

@@ -125,7 +125,11 @@ func attrs(ev *Event) []slog.Attr {
 	}
 	text("rcpt", ev.Rcpt)
 	if ev.Kind == KindTransaction {
-		as = append(as, slog.Any("recipients", list(ev.Recipients)), slog.Int64("size", ev.Size))
+		as = append(as, slog.Any("recipients", list(ev.Recipients)))
+		if len(ev.Refused) > 0 {
+			as = append(as, slog.Any("refused", list(ev.Refused)))
+		}
+		as = append(as, slog.Int64("size", ev.Size))
 		checks := make([]string, 0, len(ev.Checks))
 		for i := range ev.Checks {
 			checks = append(checks, ev.Checks[i].line())

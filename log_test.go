@@ -23,7 +23,7 @@ var full = Event{
 	Stage: StageRcpt, Check: "dnsbl", Parent: "score/together", Action: Reject, Accept: ScopeHook, Score: 2.5,
 	Reason: "listed", Facts: map[string]string{"zone": "bl.example", "answer": "127.0.0.2"}, Rcpt: "b@example.org",
 	Duration: 1500 * time.Microsecond, Error: "e", Stack: "s", Shadow: true,
-	From: "a@example.net", Recipients: []string{"b@example.org"}, Size: 100, Reply: "550 5.7.1 Refused by policy", Delivered: true,
+	From: "a@example.net", Recipients: []string{"b@example.org"}, Refused: []string{"d@example.org"}, Size: 100, Reply: "550 5.7.1 Refused by policy", Delivered: true,
 	Checks:    []CheckResult{{Check: "dnsbl", Stage: StageConnect, Action: Quarantine, Shadow: true, Reason: "listed", Duration: 3}, {Check: "spf", Stage: StageMail}},
 	Mechanism: "PLAIN",
 }
@@ -31,7 +31,7 @@ var full = Event{
 const fullJSON = `{"time":"2026-05-04T03:02:01Z","kind":"verdict","conn":"c-1","transaction":"c-1.1","listener":"mx","client":"192.0.2.1",` +
 	`"hello":"mx.example.net","login":"demo","stage":"rcpt","check":"dnsbl","parent":"score/together","action":"reject","accept":"hook","score":2.5,` +
 	`"reason":"listed","facts":{"answer":"127.0.0.2","zone":"bl.example"},"rcpt":"b@example.org","duration_ns":1500000,"error":"e","stack":"s","shadow":true,` +
-	`"from":"a@example.net","recipients":["b@example.org"],"size":100,"reply":"550 5.7.1 Refused by policy","delivered":true,` +
+	`"from":"a@example.net","recipients":["b@example.org"],"refused":["d@example.org"],"size":100,"reply":"550 5.7.1 Refused by policy","delivered":true,` +
 	`"checks":[{"check":"dnsbl","stage":"connect","action":"quarantine","shadow":true,"reason":"listed","duration_ns":3},` +
 	`{"check":"spf","stage":"mail","action":"continue","duration_ns":0}],"mechanism":"PLAIN"}`
 
@@ -130,7 +130,7 @@ func (h *raw) Handle(_ context.Context, r slog.Record) error {
 // hostile returns an event of kind with s in every text there is.
 func hostile(kind Kind, s string) Event {
 	ev := Event{
-		Kind: kind, Facts: map[string]string{s: s}, Recipients: []string{s}, Score: 1,
+		Kind: kind, Facts: map[string]string{s: s}, Recipients: []string{s}, Refused: []string{s}, Score: 1,
 		Checks: []CheckResult{{Check: s, Reason: s, Action: Reject}},
 		Stage:  StageHello, Action: Reject,
 	}

@@ -341,19 +341,22 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	}
 	tx.asked++
 	if err := pathError(to, tx.opts.UTF8, s.b.guards[0].cfg.Limits.Path, smtp.EnhancedCode{5, 1, 3}); err != nil {
+		tx.refuse(to, err, "")
 		return s.refuse(err)
 	}
 	rcpt := &Recipient{Addr: to, Opts: opts}
 	tx.judged = rcpt
 	if obj := s.ask(&scene{stage: StageRcpt, conn: c, tx: tx, rcpt: rcpt}); obj != nil {
-		tx.last(StageRcpt, obj.reply, obj.check)
+		tx.refuse(to, obj.reply, obj.check)
 		return s.refused(obj.reply)
 	}
 	if first := tx.first(); first != nil && first.Policy != rcpt.Policy && !c.SMTP().Server().LMTP {
-		return reply(452, smtp.EnhancedCode{4, 5, 3}, "Send to this recipient separately")
+		later := reply(452, smtp.EnhancedCode{4, 5, 3}, "Send to this recipient separately")
+		tx.refuse(to, later, "")
+		return later
 	}
 	if err := s.toBackend(tx, StageRcpt, "Rcpt", func() error { return s.next.Rcpt(to, opts) }); err != nil {
-		tx.last(StageRcpt, err.(*smtp.SMTPError), "")
+		tx.refuse(to, err.(*smtp.SMTPError), "")
 		return s.refused(err)
 	}
 	tx.add(rcpt)

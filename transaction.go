@@ -22,6 +22,7 @@ type Transaction struct {
 
 	mu      sync.Mutex
 	rcpts   []*Recipient
+	refused []string      // forward-paths
 	room    [1]*Recipient // for rcpts: most mail has one
 	message *Message
 	marks   []string // who wants it quarantined
@@ -142,12 +143,19 @@ func (tx *Transaction) end(stage Stage, r *smtp.SMTPError, by string) {
 	}
 }
 
-// last notes what was last refused, in case nothing more comes of it.
-func (tx *Transaction) last(stage Stage, r *smtp.SMTPError, by string) {
+// refuse notes that the recipient at addr was refused, in case nothing more
+// comes of the transaction.
+func (tx *Transaction) refuse(addr string, r *smtp.SMTPError, by string) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	tx.outcome = Outcome{Stage: stage, Reply: r, By: by}
+	tx.outcome = Outcome{Stage: StageRcpt, Reply: r, By: by}
+	if len(tx.refused) < maxRefused {
+		tx.refused = append(tx.refused, addr)
+	}
 }
+
+// maxRefused bounds the refused recipients that an event names.
+const maxRefused = 100
 
 // add takes rcpt up.
 func (tx *Transaction) add(rcpt *Recipient) {
