@@ -117,7 +117,7 @@ func (b *backend) connOf(sc *smtp.Conn) *Conn {
 // addrOf is the IP address in a, the zero Addr when it has none.
 func addrOf(a net.Addr) netip.Addr {
 	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
+		return t.AddrPort().Addr().Unmap().WithZone("") // no network contains an address with a zone
 	}
 	return netip.Addr{}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpguard/smtpguard/internal/require"
 	"github.com/smtpguard/smtpguard/smtpguardtest"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -20,8 +21,8 @@ var beyond = []string{
 	"size/command-line",           // of a line too long it runs the part it has read, and closes the connection
 }
 
-// The attack kit finds nothing, on any of the listeners.
-func TestKit(t *testing.T) {
+// kitTarget starts a server for the attack kit.
+func kitTarget(t *testing.T) (*running, smtpguardtest.Target) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("password"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ limits:
   lifetime: 3s
   slow: 0s
 `, hash))
-	base := smtpguardtest.Target{
+	return r, smtpguardtest.Target{
 		Recipient: "kit@example.org",
 		Foreign:   "victim@example.com",
 		TLS:       r.tls(),
@@ -43,6 +44,23 @@ limits:
 		Silence:   250 * time.Millisecond,
 		Dribble:   time.Second,
 	}
+}
+
+// The sequences and dialogues of other projects find nothing either.
+func TestVectors(t *testing.T) {
+	cases, err := smtpguardtest.Vectors(os.DirFS(require.Suite(t, "smtp")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, target := kitTarget(t)
+	target.Addr = r.addr["inbound"]
+	target.PreGreeting = 20 * time.Millisecond
+	smtpguardtest.RunCases(t, target, cases)
+}
+
+// The attack kit finds nothing, on any of the listeners.
+func TestKit(t *testing.T) {
+	r, base := kitTarget(t)
 	for _, tt := range []struct {
 		listener string
 		set      func(*smtpguardtest.Target)
