@@ -10,7 +10,9 @@ import (
 
 // inner judges the content for a guard that stands behind another one, with a
 // foreign middleware between them. What the outer one spooled is judged as it
-// is, unless the middleware rewrote it.
+// is, unless the middleware rewrote it. Recipients cannot be told apart here, for
+// the middleware may have changed them: what checks say of some is taken as over
+// SMTP.
 func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollector) error {
 	msg := tx.Message()
 	if cr, ok := r.(*contentReader); !ok || cr.c != msg.c {
@@ -25,9 +27,21 @@ func (s *session) inner(tx *Transaction, r io.Reader, status smtp.StatusCollecto
 	} else {
 		msg = msg.reopened()
 	}
+	stamped, _ := tx.settle(true, "")
 	if obj := s.ask(&scene{stage: StageData, conn: s.conn, tx: tx, msg: msg}); obj != nil {
 		tx.end(StageData, obj.reply, obj.check)
 		return obj.reply
+	}
+	marks, refused := tx.settle(false, s.b.guards[0].cfg.Contact)
+	if refused != nil {
+		return tx.fail(refused)
+	}
+	marks = slices.DeleteFunc(marks, func(m string) bool { return slices.Contains(stamped, m) })
+	if len(marks) > 0 {
+		if err := msg.Prepend(quarantineStamp(marks)); err != nil {
+			s.note(KindWarning, "cannot write the quarantine field", err)
+			return failure()
+		}
 	}
 	if err := msg.seal(tx); err != nil {
 		s.note(KindWarning, "signing failed", err)

@@ -96,6 +96,7 @@ func (s *session) replay(tx *Transaction, rest []*Recipient, col *collector) (ke
 		return nil, err
 	}
 	for _, r := range rest {
+		tx.judged = r // by a guard behind a foreign middleware
 		if err := s.backend("Rcpt", func() error { return s.next.Rcpt(r.Addr, r.Opts) }, failure); err != nil {
 			col.SetStatus(r.Addr, err)
 			continue

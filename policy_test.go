@@ -434,3 +434,64 @@ func TestGuardsShare(t *testing.T) {
 		})
 	}
 }
+
+// TestInnerGuardMarks: what a guard behind a foreign middleware says of the
+// content counts, when the outer guard has done its part.
+func TestInnerGuardMarks(t *testing.T) {
+	refuse := func(which ...string) smtpguard.Check {
+		return smtpguard.Check{Name: "inner", Data: func(_ context.Context, tx *smtpguard.Transaction, _ *smtpguard.Message) (smtpguard.Verdict, error) {
+			for _, r := range tx.Recipients() {
+				if slices.Contains(which, r.Addr) {
+					r.Mark = smtpguard.Verdict{Action: smtpguard.Reject, Reason: "inner"}
+				}
+			}
+			return smtpguard.Verdict{}, nil
+		}}
+	}
+	for _, tt := range []struct {
+		name  string
+		inner smtpguard.Check
+		outer smtpguard.Verdict
+		reply string
+		stamp string // "" for none
+	}{
+		{"quarantine", at("inner", quarantine, nil, smtpguard.StageData), smtpguard.Verdict{}, "250", "inner"},
+		{"quarantine by both", at("inner", quarantine, nil, smtpguard.StageData), quarantine, "250", "inner, outer"},
+		{"all recipients refused", refuse("b@example.org", "c@example.org"), smtpguard.Verdict{}, "554", ""},
+		{"one refused", refuse("b@example.org"), smtpguard.Verdict{}, "250", ""},
+	} {
+		for _, rewrite := range []bool{false, true} {
+			t.Run(fmt.Sprint(tt.name, rewrite), func(t *testing.T) {
+				l := bare()
+				inner, err := smtpguard.New(smtpguard.Config{}, tt.inner)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var marks []smtpguard.Action
+				see := smtpguard.Check{Name: "see", Done: func(_ context.Context, tx *smtpguard.Transaction, _ smtpguard.Outcome) {
+					for _, r := range tx.Recipients() {
+						marks = append(marks, r.Mark.Action)
+					}
+				}}
+				l.Backend = foreign{inner.Wrap(l.backend), rewrite}
+				l, _ = wrapped(t, l, smtpguard.Config{}, at("outer", tt.outer, nil, smtpguard.StageData), see)
+				smtpguardtest.Play(t, l.target(), hello+envelope+"C: RCPT TO:<c@example.org>\nS: 250\nC: DATA\nS: 354\nC: Subject: hi\nC:\nC: x\nC: .\nS: "+tt.reply)
+				var stamps []string
+				for _, m := range l.backend.mails() {
+					for line := range strings.SplitSeq(m.body, "\r\n") {
+						if name, ok := strings.CutPrefix(line, "X-Smtpguard-Quarantine: "); ok {
+							stamps = append(stamps, name)
+						}
+					}
+				}
+				if got := strings.Join(stamps, ", "); got != tt.stamp || (len(l.backend.mails()) == 1) != (tt.reply == "250") {
+					t.Errorf("%d messages, quarantined by %q, want %q", len(l.backend.mails()), got, tt.stamp)
+				}
+				waitFor(t, func() bool { return len(l.events.of(smtpguard.KindTransaction)) == 1 })
+				if tt.name == "one refused" && !slices.Equal(marks, []smtpguard.Action{smtpguard.Quarantine, smtpguard.Continue}) {
+					t.Errorf("marks %v, want the one quarantined", marks)
+				}
+			})
+		}
+	}
+}
