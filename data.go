@@ -259,6 +259,7 @@ func (s *session) finish(tx *Transaction) {
 // go.
 func (s *session) account(tx *Transaction) {
 	c := s.conn
+	defer c.accounted()
 	msg := tx.Message()
 	guards := c.known()
 	if !accounts(guards, func(c *Check) bool { return c.Done != nil }) {
@@ -268,6 +269,14 @@ func (s *session) account(tx *Transaction) {
 		return
 	}
 	s.tell(tx, guards)
+}
+
+// accounted notes that one transaction is.
+func (c *Conn) accounted() {
+	c.mu.Lock()
+	c.owed--
+	c.mu.Unlock()
+	c.settled()
 }
 
 // tell is the part of account for when there is somebody to tell.

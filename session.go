@@ -453,7 +453,17 @@ func (c *Conn) disconnected() {
 	if release != nil {
 		release()
 	}
-	if !c.accounting.atWork() && !accounts(c.known(), func(c *Check) bool { return c.Close != nil }) {
+	c.settled()
+}
+
+// settled has the Close hooks run, once, when the connection is gone and its
+// transactions are accounted for: a forced end comes before theirs.
+func (c *Conn) settled() {
+	c.mu.Lock()
+	now := c.closed && c.owed == 0 && !c.left
+	c.left = c.left || now
+	c.mu.Unlock()
+	if !now || !c.accounting.atWork() && !accounts(c.known(), func(c *Check) bool { return c.Close != nil }) {
 		return
 	}
 	c.accounting.do(func() {

@@ -176,3 +176,48 @@ func TestServerShutdown(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseComesLast: also where a listener is shut down by force, and the
+// connection is gone before go-smtp knows.
+func TestCloseComesLast(t *testing.T) {
+	w := &watcher{}
+	l, g := wrapped(t, bare(), smtpguard.Config{}, smtpguard.Check{
+		Name:  "order",
+		Done:  func(context.Context, *smtpguard.Transaction, smtpguard.Outcome) { w.add("done") },
+		Close: func(*smtpguard.Conn) { w.add("close") },
+	})
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gl, err := g.Listen(l.Server, tcp, smtpguard.ListenConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go gl.Serve()
+	client, err := smtp.Dial(tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Mail("a@client.example", nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := gl.Shutdown(ctx); err != context.Canceled {
+		t.Errorf("Shutdown by force returned %v", err)
+	}
+	waitFor(t, func() bool { return w.has("close") && w.has("done") })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got := strings.Join(w.log, " "); got != "done close" {
+		t.Errorf("hooks ran as %q, want done before close", got)
+	}
+}
+
+// TestContact: a refusal may say whom to ask.
+func TestContact(t *testing.T) {
+	l, _ := wrapped(t, bare(), smtpguard.Config{Contact: "see https://example.org/mail"}, at("no", reject, nil, smtpguard.StageMail))
+	smtpguardtest.Play(t, l.target(), until("550 5.7.1 Refused by policy; see https://example.org/mail", "220", "250 **"))
+}

@@ -128,6 +128,7 @@ func (c *Conn) open(from string, opts *smtp.MailOptions) *Transaction {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.txSeq++
+	c.owed++
 	c.tx = &Transaction{conn: c, seq: c.txSeq, from: from, opts: opts, started: time.Now()}
 	c.tx.marks = append(c.tx.marks, c.marks...)
 	c.tx.results, c.results = c.results, nil
