@@ -58,13 +58,14 @@ type Conn struct {
 }
 
 // FromConn finds the guard's Conn, and so the Transaction and what checks left
-// there, behind a backend's connection. ok is false when c is not guarded.
+// there, behind a backend's connection. ok is false when c is not guarded, or
+// when it came without a [Listener] and the outermost middleware is no guard.
 func FromConn(c *smtp.Conn) (conn *Conn, ok bool) {
 	if w := wireOf(c.Conn()); w != nil {
 		return w.conn, true
 	}
-	// Without a Listener the outermost guard knows, or the one whose session
-	// go-smtp has.
+	// Without a Listener only a guard that is the outermost middleware can be
+	// found: go-smtp's Conn leads nowhere else.
 	b, ok := c.Server().Backend.(*backend)
 	if !ok {
 		return nil, false
