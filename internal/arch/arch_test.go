@@ -38,6 +38,7 @@ const (
 var table = []row{
 	// Leaves. Free of the root, as all rows are that do not name ".".
 	{"internal/dnszone", nil, []string{"github.com/miekg/dns"}},
+	{"internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
 	{"internal/...", []string{"internal/..."}, []string{"golang.org/x/net", "golang.org/x/text"}},
 
 	{".", []string{"internal/..."}, []string{goSMTP, goSASL, "github.com/pires/go-proxyproto"}},
@@ -47,7 +48,8 @@ var table = []row{
 	// as a small interface, and the examples wire it.
 	{"auth", []string{".", "internal/..."}, []string{goSMTP, goSASL, "golang.org/x/crypto"}},
 	{"relay", []string{".", "internal/..."}, []string{goSMTP}},
-	{"limiter", []string{".", "internal/..."}, []string{goSMTP}},
+	{"limiter", []string{".", "internal/..."}, []string{goSMTP, "golang.org/x/time"}},
+	{"limiter/storetest", []string{"limiter", "internal/..."}, nil},
 	{"blocklist", []string{".", "internal/..."}, []string{goSMTP}},
 	{"dnsbl", []string{".", "internal/..."}, []string{goSMTP}},
 	{"surbl", []string{".", "internal/..."}, []string{goSMTP}},
@@ -69,6 +71,9 @@ var table = []row{
 	{"auth/verify", []string{".", "internal/...", "auth/spf", "auth/dkim", "auth/arc", "auth/dmarc", "auth/authres"}, []string{goSMTP}},
 
 	{"limiter/redisstore", []string{"limiter", "internal/..."}, []string{"github.com/redis/go-redis"}},
+	{"blocklist/boltstore", []string{"blocklist", "internal/..."}, []string{"go.etcd.io/bbolt"}},
+	{"blocklist/redisstore", []string{"blocklist", "internal/..."}, []string{"github.com/redis/go-redis"}},
+	{"blocklist/storetest", []string{"blocklist", "internal/..."}, nil},
 	{"telemetry/prometheus", []string{".", "internal/..."}, []string{"github.com/prometheus/client_golang"}},
 	{"telemetry/otel", []string{".", "internal/..."}, []string{"go.opentelemetry.io/otel"}},
 	{"telemetry/*", []string{".", "internal/..."}, nil},

@@ -1,0 +1,2 @@
+// Package blocklist answers: is it on my own list?
+package blocklist

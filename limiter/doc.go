@@ -1,0 +1,2 @@
+// Package limiter answers: how much, how often, how many at once?
+package limiter

@@ -1,0 +1,45 @@
+package limiter
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps what has been spent of limits, by key. Memory keeps it in this
+// process, redisstore for several machines; package storetest is what every
+// store has to pass. Implementations are safe for concurrent use.
+type Store interface {
+	// Take decides about all asks together and answers each in its place: states
+	// has the length of asks. When every ask that is not forced has room, all are
+	// spent; when one has none, no ask is spent but the forced ones. A store that
+	// cannot be that exact says so in its documentation.
+	//
+	// The store's own clock counts. An error means that nothing was decided; what
+	// that means for the mail is the caller's policy.
+	Take(ctx context.Context, asks []Ask) (states []State, err error)
+}
+
+// Ask is one key's wish for units of one limit. The same key under another
+// Limit is another state: a window of its own.
+type Ask struct {
+	Key   string // what is limited, with the limit's name: "mail/addr/192.0.2.1"
+	Limit Limit
+	N     int // units; 0 only looks; negative gives back what an earlier ask has spent
+
+	// Force spends even what is not there, and keeps no other ask from being
+	// spent: soft limits, penalties. The key goes into debt, as far as Debt.
+	Force bool
+	Debt  time.Duration // how long a forced ask may make the key wait beyond an empty bucket
+
+	// Overflow is the key that stands for this one where a store has no room for
+	// another key: that of its network, say. "" means one for all of the limit.
+	Overflow string
+}
+
+// State is how a key stands after the decision.
+type State struct {
+	OK    bool          // there was room for N; of a look or a forced ask too
+	Left  int           // units that could be spent now
+	Retry time.Duration // until N units (1, for a look) could be spent; 0 when they can
+	Full  time.Duration // until the bucket is as if never used; 0 when it is
+}
