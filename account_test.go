@@ -90,6 +90,38 @@ func TestRefusedRecipientsAreNamed(t *testing.T) {
 	}
 }
 
+// What limits count: commands that were answered, and what was refused.
+func TestCounts(t *testing.T) {
+	var commands, errs []int
+	var refused []smtpguard.Refusal
+	count := smtpguard.Check{
+		Name: "count",
+		Mail: func(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
+			commands, errs = append(commands, tx.Conn().Commands()), append(errs, tx.Conn().Errors())
+			return smtpguard.Verdict{}, nil
+		},
+		Done: func(_ context.Context, tx *smtpguard.Transaction, _ smtpguard.Outcome) {
+			refused = append(refused, tx.Refused()...)
+		},
+	}
+	l := guarded(t, bare(), smtpguard.Config{}, smtpguard.ListenConfig{}, count)
+	smtpguardtest.Play(t, l.target(), "HELLO\nC: NOOP\nS: 250\nC: JUNK\nS: 5xx\nC: MAIL FROM:<a@client.example>\nS: 250\n"+
+		"C: RCPT TO:<reject@example.org>\nS: 550\nC: RCPT TO:<defer@example.org>\nS: 451\nC: RSET\nS: 250\nC: MAIL FROM:<a@client.example>\nS: 250")
+	if !slices.Equal(commands, []int{4, 8}) { // the banner is a reply too
+		t.Errorf("commands %d, want 4 and 8", commands)
+	}
+	if !slices.Equal(errs, []int{0, 1}) {
+		t.Errorf("errors %d, want 0 and 1", errs)
+	}
+	var got []string
+	for _, r := range refused {
+		got = append(got, fmt.Sprint(r.Addr, " ", r.Reply.Code, " ", r.By))
+	}
+	if want := []string{"reject@example.org 550 ", "defer@example.org 451 "}; !slices.Equal(got, want) {
+		t.Errorf("refused %q, want %q", got, want)
+	}
+}
+
 // TestContextsEnd: the context of a hook ends with what it belongs to.
 func TestContextsEnd(t *testing.T) {
 	var tx *smtpguard.Transaction

@@ -306,7 +306,9 @@ func (tx *Transaction) summary() (Event, Outcome) {
 	for _, r := range tx.rcpts {
 		ev.Recipients = append(ev.Recipients, r.Addr)
 	}
-	ev.Refused = tx.refused
+	for _, r := range tx.refused {
+		ev.Refused = append(ev.Refused, r.Addr)
+	}
 	if tx.message != nil {
 		ev.Size = tx.message.Size()
 	}

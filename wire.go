@@ -42,6 +42,7 @@ type wire struct {
 
 	reading uint64 // reads that gave data
 	replies int    // since the session last made progress
+	total   int    // replies
 
 	deadlines readDeadlines
 	lines     cmdLines
@@ -244,6 +245,7 @@ func (w *wire) reply(final bool) time.Duration {
 		return 0
 	}
 	w.replies++
+	w.total++
 	switch limits := &w.listener.guard.cfg.Limits; {
 	case w.replies > limits.Idle:
 		w.finish(byeFlood)
