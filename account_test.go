@@ -106,7 +106,8 @@ func TestCounts(t *testing.T) {
 	}
 	l := guarded(t, bare(), smtpguard.Config{}, smtpguard.ListenConfig{}, count)
 	smtpguardtest.Play(t, l.target(), "HELLO\nC: NOOP\nS: 250\nC: JUNK\nS: 5xx\nC: MAIL FROM:<a@client.example>\nS: 250\n"+
-		"C: RCPT TO:<reject@example.org>\nS: 550\nC: RCPT TO:<defer@example.org>\nS: 451\nC: RSET\nS: 250\nC: MAIL FROM:<a@client.example>\nS: 250")
+		"C: RCPT TO:<reject@example.org>\nS: 550\nC: RCPT TO:<defer@example.org>\nS: 451\nC: RSET\nS: 250\nC: MAIL FROM:<a@client.example>\nS: 250\nCLOSE")
+	waitFor(t, func() bool { return len(l.events.of(smtpguard.KindTransaction)) == 2 })
 	if !slices.Equal(commands, []int{4, 8}) { // the banner is a reply too
 		t.Errorf("commands %d, want 4 and 8", commands)
 	}

@@ -104,7 +104,14 @@ func (tx *Transaction) by() string {
 func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	c, g := s.conn, s.b.guards[0]
 	w := c.wire
-	if w != nil && !bdat && !w.allowPipelining() {
+	direct := (*contentDirect)(nil)
+	if !bdat {
+		direct = s.direct()
+	}
+	switch {
+	case direct != nil:
+		r = direct
+	case w != nil && !bdat && s.first() && !w.allowPipelining():
 		s.prompt = promptReader{r: r, s: s, reads: w.reads()}
 		r = &s.prompt
 	}
@@ -122,6 +129,9 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 		}
 		msg.close()
 		err = io.ErrUnexpectedEOF
+	}
+	if direct != nil {
+		direct.skip()
 	}
 	if bdat && !errors.Is(err, smtp.ErrDataReset) {
 		if _, e := io.Copy(io.Discard, r); errors.Is(e, smtp.ErrDataReset) {

@@ -30,6 +30,7 @@ type session struct {
 	attempt atomic.Pointer[AuthAttempt] // AUTH under way, while no command is at work on it
 	out     atomic.Bool                 // Logout was called: a command that goes on must tidy up itself
 	prompt  promptReader                // of the content under way
+	dots    contentDirect               // the same, where it can be read past go-smtp
 }
 
 var (
