@@ -74,3 +74,26 @@ func TestForeignReader(t *testing.T) {
 		t.Errorf("delivered %s", got)
 	}
 }
+
+// TestBinary: what BODY=BINARYMIME (RFC 3030, section 3) lets a client send is
+// still a matter of the octet policy, and comes by BDAT alone.
+func TestBinary(t *testing.T) {
+	const script = "HELLO\nC: MAIL FROM:<a@client.example> BODY=BINARYMIME\nS: 250\nC: RCPT TO:<b@example.org>\nS: 250\nC: DATA\nS: 502\n"
+	const envelope = "C: MAIL FROM:<a@client.example> BODY=BINARYMIME\nS: 250\nC: RCPT TO:<b@example.org>\nS: 250\n"
+	for _, tt := range []struct {
+		policy smtpguard.OctetPolicy
+		code   string
+		want   int
+	}{{smtpguard.OctetsReject, "554", 0}, {smtpguard.OctetsAllow, "250", 1}} {
+		l := bare(func(l *lab) { l.EnableBINARYMIME = true })
+		guarded(t, l, smtpguard.Config{Octets: tt.policy}, smtpguard.ListenConfig{})
+		smtpguardtest.Play(t, l.target(), script+"C: RSET\nS: 250\n"+envelope+`C! "BDAT 12 LAST\r\na: b\r\n\r\n\x00\n\r."`+"\nS: "+tt.code)
+		mails := l.backend.mails()
+		if len(mails) != tt.want {
+			t.Errorf("policy %d: %d messages delivered, want %d", tt.policy, len(mails), tt.want)
+		}
+		if len(mails) == 1 && !strings.HasSuffix(mails[0].body, "a: b\r\n\r\n\x00\n\r.") {
+			t.Errorf("delivered %q", mails[0].body)
+		}
+	}
+}

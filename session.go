@@ -458,7 +458,7 @@ func (c *Conn) disconnected() {
 }
 
 // settled has the Close hooks run, once, when the connection is gone and its
-// transactions are accounted for: a forced end comes before theirs.
+// transactions and logins are accounted for: a forced end comes before theirs.
 func (c *Conn) settled() {
 	c.mu.Lock()
 	now := c.closed && c.owed == 0 && !c.left
