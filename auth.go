@@ -76,6 +76,9 @@ type exchange struct {
 // Next hands on to the mechanism what the checks have nothing against.
 func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error) {
 	s := x.session
+	if s.conn.lost() { // half a response proves nothing
+		return nil, false, errGone
+	}
 	if !s.attempt.CompareAndSwap(x.attempt, nil) {
 		return nil, false, reply(503, smtp.EnhancedCode{5, 5, 1}, "No AUTH exchange under way")
 	}

@@ -44,7 +44,7 @@ var errGone = reply(421, smtp.EnhancedCode{4, 7, 0}, "Closing connection")
 // NewSession begins a session: at the first EHLO, and again after STARTTLS.
 func (b *backend) NewSession(sc *smtp.Conn) (smtp.Session, error) {
 	c := b.connOf(sc)
-	if c == nil || c.dead.Load() || c.isClosed() {
+	if c == nil || c.lost() {
 		return nil, errGone
 	}
 	s := &session{b: b, conn: c, outer: c.ownedBy(b)}
@@ -218,17 +218,22 @@ func (s *session) judgeHello() error {
 	return nil
 }
 
-// enter begins a command: nothing runs on a connection that was given up (nor
-// the half of a line that go-smtp had read when it broke off), and what the last
-// command left to account for comes first.
+// lost reports whether nothing runs on the connection any more: it was given up,
+// or it broke off, and go-smtp runs the half of a line that it had read.
+func (c *Conn) lost() bool { return c.dead.Load() || c.isClosed() || c.wire != nil && c.wire.failed() }
+
+// enter begins a command, where one may run. What the last one left to account
+// for comes first.
 func (s *session) enter() error {
-	w := s.conn.wire
-	if s.conn.dead.Load() || s.conn.isClosed() || w != nil && w.failed() {
+	if s.conn.lost() {
 		s.conn.hangUp()
 		return errGone
 	}
 	if s.outer {
 		s.endAttempt()
+		if tx := s.conn.leaving.Swap(nil); tx != nil {
+			<-tx.gone
+		}
 		s.conn.accounting.wait()
 	}
 	return nil
