@@ -11,7 +11,8 @@ import (
 // it reads on after a reply without one. A BDAT line says itself how much
 // follows. Content that the session reads directly never comes here. When a client
 // pipelines behind the end of other DATA content, nothing is looked at until
-// content ends together with its segment.
+// content ends together with its segment. The same goes for what a client
+// pipelines behind AUTH.
 type cmdLines struct {
 	host            string // completes a bare postmaster; "" leaves it
 	allowPipelining bool
@@ -19,6 +20,7 @@ type cmdLines struct {
 
 	state    cmdState
 	started  bool    // the first line has been seen
+	behind   bool    // more octets than those looked at have come
 	response bool    // the next line answers a 334
 	tail     [5]byte // the last octets so far
 	content  bool    // they were content of DATA
@@ -33,7 +35,7 @@ const (
 	cmdStart cmdState = iota // a command line begins
 	cmdPart                  // one has begun
 	cmdChunk                 // octets of a BDAT chunk
-	cmdBlind                 // content, and what follows it in its segment
+	cmdBlind                 // content, and what follows it in its segment; the same of AUTH
 )
 
 // The wire's own refusals. A 521 may be followed by a close (RFC 7504). For
@@ -83,7 +85,7 @@ func (l *cmdLines) next(p []byte, wanted bool) (out []byte, refusal string) {
 			line, l.line = append(l.line, line...), nil
 		}
 		l.state = cmdStart
-		tail, refusal := l.command(line, end < len(p))
+		tail, refusal := l.command(line, end < len(p) || l.behind)
 		if refusal != "" {
 			return nil, refusal
 		}
@@ -100,8 +102,8 @@ func (l *cmdLines) next(p []byte, wanted bool) (out []byte, refusal string) {
 	return append(out, p[copied:]...), ""
 }
 
-// command judges one line, its end included; more says that octets follow it in
-// the same segment. tail, if not 0, is how many octets before the line's end
+// command judges one line, its end included; more says that octets that follow it
+// have come too. tail, if not 0, is how many octets before the line's end
 // "@host" is missing.
 func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 	first := !l.started
@@ -130,7 +132,9 @@ func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 	case 'e', 'h', 'l':
 		alone = isVerb(text, "EHLO") || isVerb(text, "HELO") || isVerb(text, "LHLO") // RFC 2920, section 3.1
 	case 'a':
-		alone = isVerb(text, "AUTH") // its exchange goes step by step (RFC 4954)
+		if alone = isVerb(text, "AUTH"); alone && more { // its exchange goes step by step (RFC 4954)
+			l.state = cmdBlind // what follows may be responses
+		}
 	case 's':
 		alone = hasPrefixFold(text, "STARTTLS") // RFC 3207; go-smtp looks at the prefix only
 	case 'd':
