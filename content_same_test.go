@@ -243,7 +243,7 @@ func sameWays(t *testing.T, program, cuts []byte, mode uint8) {
 			}
 		})
 		cfg := smtpguard.Config{Octets: octets, Limits: smtpguard.Limits{Errors: 1 << 20, Idle: 1 << 20}}
-		cfg.Spool.Dir, cfg.Spool.Memory = spoolDir, 1<<10
+		cfg.Spool.Memory = 1 << 10
 		if mode&16 != 0 {
 			cfg.Limits.Line = 998
 		}
@@ -276,8 +276,6 @@ func parting(a, b string) string {
 func short(s string) string { return runs.ReplaceAllString(s, "$1~") }
 
 var runs = regexp.MustCompile(`(xxxx)x+|(\.\.0123456789|0123456789abcd)((\\r\\n)?(\.)?(\.0123456789|0123456789abcd))+`)
-
-var spoolDir = ""
 
 // judge refuses some of the content, by what it reads.
 var judge = smtpguard.Check{Name: "judge", Data: func(_ context.Context, _ *smtpguard.Transaction, m *smtpguard.Message) (smtpguard.Verdict, error) {

@@ -3,6 +3,7 @@ package smtpguard
 import (
 	"bytes"
 	"strconv"
+	"strings"
 )
 
 // cmdLines follows the command lines in what a client sends in clear text. It
@@ -132,8 +133,11 @@ func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 	case 'e', 'h', 'l':
 		alone = isVerb(text, "EHLO") || isVerb(text, "HELO") || isVerb(text, "LHLO") // RFC 2920, section 3.1
 	case 'a':
-		if alone = isVerb(text, "AUTH"); alone && more { // its exchange goes step by step (RFC 4954)
-			l.state = cmdBlind // what follows may be responses
+		if isVerb(text, "AUTH") {
+			alone = !oneStep(text)
+			if more {
+				l.state = cmdBlind // what follows may be responses
+			}
 		}
 	case 's':
 		alone = hasPrefixFold(text, "STARTTLS") // RFC 3207; go-smtp looks at the prefix only
@@ -163,6 +167,19 @@ func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 // isVerb reports whether go-smtp takes text for the four-letter command verb.
 func isVerb(text []byte, verb string) bool {
 	return hasPrefixFold(text, verb) && (len(text) == 4 || text[4] == ' ')
+}
+
+// oneStep reports whether the exchange that an AUTH line begins ends with it:
+// more commands may follow at once (RFC 4954, section 4).
+func oneStep(text []byte) bool {
+	args := bytes.Fields(text[len("AUTH"):])
+	return len(args) > 1 && oneStepMechanism(string(args[0]))
+}
+
+// oneStepMechanism reports whether a mechanism is over when it has an initial
+// response. go-smtp compares in upper case.
+func oneStepMechanism(name string) bool {
+	return strings.EqualFold(name, "PLAIN") || strings.EqualFold(name, "EXTERNAL")
 }
 
 // hasPrefixFold compares ASCII letters without regard to case; prefix is in
