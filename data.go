@@ -146,6 +146,7 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	var ref *refusal
 	if errors.As(err, &ref) {
 		s.note(KindNote, ref.reason, ref.err)
+		ref.reply.Message = signed(ref.reply.Message, g.cfg.Contact)
 		return ref.reply
 	}
 	var known *smtp.SMTPError
