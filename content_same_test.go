@@ -103,7 +103,11 @@ func outcome(t testing.TB, l *lab, segments [][]byte, accounted <-chan struct{})
 	}
 	<-served
 	l.Close()
-	<-accounted
+	select {
+	case <-accounted:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the session is not accounted for")
+	}
 	var out strings.Builder
 	c.mu.Lock()
 	out.Write(c.said.Bytes())
@@ -117,8 +121,8 @@ func outcome(t testing.TB, l *lab, segments [][]byte, accounted <-chan struct{})
 	return out.String()
 }
 
-// ours is the field that the guard puts in front, with its time and id.
-var ours = regexp.MustCompile(`^Received: [^\n]*\n([ \t][^\n]*\n)*`)
+// ours is the field that the guard adds, with its time and id.
+var ours = regexp.MustCompile(`(?m)^Received: [^\n]*\n([ \t][^\n]*\n)*`)
 
 // What clients say. Pieces of content are of even size, so that none is just as
 // large as the limit, where go-smtp's own reader is one octet wrong, and have
@@ -128,10 +132,11 @@ var (
 		"EHLO client.example\r\n", "EHLO other.example\r\n", "HELO client.example\r\n", "LHLO client.example\r\n",
 		"MAIL FROM:<a@client.example>\r\n", "MAIL FROM:<reject@client.example>\r\n", "MAIL FROM:<> SIZE=3000\r\n",
 		"RCPT TO:<b@example.org>\r\n", "RCPT TO:<full@example.org>\r\n", "RCPT TO:<reject@example.org>\r\n",
-		"RSET\r\n", "NOOP\r\n", "VRFY x\r\n", "x\r\n", "\r\n", "AUTH PLAIN\r\n", "data \t\r\n", "DATA x\r\n", "BDAT 0\r\n", "BDAT 0 LAST\r\n", "BDAT x\r\n", decoy,
+		"RSET\r\n", "NOOP\r\n", "VRFY x\r\n", "x\r\n", "\r\n", "AUTH PLAIN\r\n", "data \t\r\n", "DATA x\r\n", nothing, "BDAT 0 LAST\r\n", "BDAT x\r\n", decoy,
 		"QUIT\r\n",
 	}
 	decoy       = "BDAT 71\r\n" // a chunk of what comes next
+	nothing     = "BDAT 0\r\n"  // over LMTP go-smtp's goroutine for it may begin beside the next one's BDAT
 	transaction = []string{"RSET\r\n", "MAIL FROM:<a@client.example>\r\n", "RCPT TO:<b@example.org>\r\n", "RCPT TO:<c@example.org>\r\n"}
 	content     = []string{
 		"Subject: hello\r\n", "Subject: reject\r\n\r\n", "\r\n", "abcd\r\n", "..\r\nx\r\n", "..abc\r\n", ".ab\r\n", "MAIL FROM:<evil@client.example>\r\n",
@@ -169,7 +174,7 @@ func dialogue(program []byte, lmtp, pipelining bool) (groups [][]byte) {
 		switch op := next() % 16; {
 		case op < 5:
 			s := saidByClients[next()%len(saidByClients)]
-			if s == decoy && !pipelining {
+			if s == decoy && !pipelining || s == nothing && lmtp && raceDetector {
 				continue
 			}
 			say(s)
@@ -192,14 +197,14 @@ func dialogue(program []byte, lmtp, pipelining bool) (groups [][]byte) {
 			stop()
 			say(text() + ".\r\n")
 		case op < 15:
-			s, last := text(), ""
+			s, last := text()+"x\r\n\r\n", ""
 			if op == 13 {
 				last = " LAST"
 			}
 			say(fmt.Sprintf("BDAT %d%s\r\n%s", len(s), last, s))
 		default:
 			say(strings.Join(transaction, ""))
-			s := text()
+			s := text() + "x\r\n\r\n"
 			say(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", len(s), s, len(s), s))
 		}
 	}
@@ -268,7 +273,7 @@ func sameWays(t *testing.T, program, cuts []byte, mode uint8) {
 	t.Helper()
 	pipelining, lmtp := mode&1 != 0, mode&2 != 0
 	octets := []smtpguard.OctetPolicy{smtpguard.OctetsReject, smtpguard.OctetsNormalize, smtpguard.OctetsAllow, smtpguard.OctetsReject}[mode>>2&3]
-	groups := dialogue(program, lmtp, pipelining)
+	groups := dialogue(program[:min(len(program), 40)], lmtp, pipelining)
 	if pipelining {
 		groups = [][]byte{bytes.Join(groups, nil)}
 	}
@@ -280,6 +285,13 @@ func sameWays(t *testing.T, program, cuts []byte, mode uint8) {
 			l.MaxMessageBytes = 5001
 			if mode&32 != 0 {
 				l.MaxMessageBytes = 0
+			}
+			if mode&128 != 0 { // another guard, and a middleware between
+				inner, err := smtpguard.New(smtpguard.Config{}, judge, edit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.Backend = around{inner.Wrap(l.backend)}
 			}
 		})
 		cfg := smtpguard.Config{Octets: octets, Limits: smtpguard.Limits{Errors: 1 << 20, Idle: 1 << 20}}
@@ -322,6 +334,12 @@ func parting(a, b string) string {
 func short(s string) string { return runs.ReplaceAllString(s, "$1~") }
 
 var runs = regexp.MustCompile(`(xxxx)x+|(\.\.0123456789|0123456789abcd)((\\r\\n)?(\.)?(\.0123456789|0123456789abcd))+`)
+
+// edit changes what the backend reads.
+var edit = smtpguard.Check{Name: "edit", Data: func(_ context.Context, _ *smtpguard.Transaction, m *smtpguard.Message) (smtpguard.Verdict, error) {
+	m.Strip("Subject", nil)
+	return smtpguard.Verdict{}, m.Prepend("X-Edited: yes")
+}}
 
 // judge refuses some of the content, by what it reads.
 var judge = smtpguard.Check{Name: "judge", Data: func(_ context.Context, _ *smtpguard.Transaction, m *smtpguard.Message) (smtpguard.Verdict, error) {
