@@ -59,7 +59,7 @@ func (s *session) first() bool {
 
 // Read reads decoded content. Like go-smtp's own reader it fails with
 // io.ErrUnexpectedEOF when the connection ends too early, and with
-// [smtp.ErrDataTooLarge] past the limit.
+// [smtp.ErrDataTooLarge] where the limit is passed.
 func (d *contentDirect) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -82,13 +82,13 @@ func (d *contentDirect) Read(p []byte) (int, error) {
 		case err != nil:
 			d.err = err
 		}
-		if d.limit > 0 && d.n > d.limit {
+		if over := d.n - d.limit; d.limit > 0 && over > 0 {
+			n += len(d.spill) - int(over) // what is within the limit
 			d.spill = nil
 			if d.err == nil {
 				d.skip()
 			}
 			d.err = smtp.ErrDataTooLarge
-			return 0, d.err
 		}
 		if n > 0 {
 			return n, nil

@@ -108,7 +108,10 @@ func TestContentDirectLimit(t *testing.T) {
 		err   error
 	}{{7, nil}, {6, smtp.ErrDataTooLarge}, {1, smtp.ErrDataTooLarge}} {
 		for _, buf := range []int{1, 3, 100} {
-			_, rest, err := directOver(bytes.NewReader([]byte("abcde\r\n.\r\nQUIT\r\n")), tt.limit, buf)
+			content, rest, err := directOver(bytes.NewReader([]byte("abcde\r\n.\r\nQUIT\r\n")), tt.limit, buf)
+			if string(content) != "abcde\r\n"[:tt.limit] {
+				t.Errorf("limit %d by %d: content %q", tt.limit, buf, content)
+			}
 			if !errors.Is(err, tt.err) {
 				t.Errorf("limit %d by %d: %v, want %v", tt.limit, buf, err, tt.err)
 			}
