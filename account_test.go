@@ -146,11 +146,23 @@ func TestContextsEnd(t *testing.T) {
 // TestHookExits: a hook that ends its goroutine ends its connection, and all is
 // accounted for.
 func TestHookExits(t *testing.T) {
-	for _, stage := range []string{"mail", "data", "done"} {
+	for _, stage := range []string{"connect", "auth", "login", "mail", "data", "done"} {
 		t.Run(stage, func(t *testing.T) {
 			w := &watcher{}
 			leave := smtpguard.Check{
 				Name: "leave",
+				Connect: func(context.Context, *smtpguard.Conn) (v smtpguard.Verdict, err error) {
+					if stage == "connect" {
+						runtime.Goexit()
+					}
+					return v, err
+				},
+				Auth: func(_ context.Context, _ *smtpguard.Conn, a *smtpguard.AuthAttempt) (v smtpguard.Verdict, err error) {
+					if stage == "auth" || stage == "login" && a.Claimed != "" {
+						runtime.Goexit()
+					}
+					return v, err
+				},
 				Mail: func(context.Context, *smtpguard.Transaction) (v smtpguard.Verdict, err error) {
 					if stage == "mail" {
 						runtime.Goexit()
@@ -171,9 +183,14 @@ func TestHookExits(t *testing.T) {
 				},
 				Close: func(*smtpguard.Conn) { w.add("close") },
 			}
-			l := guarded(t, bare(), smtpguard.Config{}, smtpguard.ListenConfig{}, leave)
+			l := bare(func(l *lab) { l.backend.auth, l.AllowInsecureAuth = true, true })
+			guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{}, leave)
 			script := "HELLO\nC: MAIL FROM:<a@client.example>\nS: EOF"
 			switch stage {
+			case "connect":
+				script = "S: EOF"
+			case "auth", "login":
+				script = "HELLO\nC: AUTH PLAIN " + plain("demo", "secret") + "\nS: EOF"
 			case "data":
 				script = "HELLO\n" + envelope + "C: DATA\nS: 354\nC: x\nC: .\nS: EOF"
 			case "done":
@@ -184,6 +201,10 @@ func TestHookExits(t *testing.T) {
 			want := map[string]int{"mail": 1, "data": 1, "done": 2}[stage]
 			if n := len(l.events.of(smtpguard.KindTransaction)); n != want {
 				t.Errorf("%d transactions accounted for, want %d", n, want)
+			}
+			want = map[string]int{"auth": 1, "login": 1}[stage]
+			if n := len(l.events.of(smtpguard.KindAuth)); n != want {
+				t.Errorf("%d logins accounted for, want %d", n, want)
 			}
 		})
 	}

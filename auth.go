@@ -38,26 +38,33 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 		return nil, s.refuse(smtp.ErrAuthUnknownMechanism)
 	}
 	attempt := &AuthAttempt{Mechanism: mech}
+	over := false
 	s.conn.owe()
+	defer s.leaveAttempt(attempt, &over)
 	if s.outer {
 		s.conn.setAuth("", false)
 	}
 	if obj := s.ask(&scene{stage: StageAuth, conn: s.conn, auth: attempt}); obj != nil {
+		over = true
 		s.authDone(attempt, obj.reply)
 		return nil, s.refuse(obj.reply)
 	}
 	var server sasl.Server
 	err := s.backend("Auth", func() (err error) { server, err = as.Auth(mech); return err }, authFailure)
 	if err != nil {
+		over = true
 		s.authDone(attempt, err)
 		return nil, s.refuse(err)
 	}
-	s.leaveAttempt(attempt)
 	return &exchange{session: s, attempt: attempt, next: server}, nil
 }
 
-// leaveAttempt leaves a to whoever comes next: a response, or what ends it.
-func (s *session) leaveAttempt(a *AuthAttempt) {
+// leaveAttempt leaves a to whoever comes next, unless it is over: to a response,
+// or to what ends it. Deferred, also when a hook left by runtime.Goexit.
+func (s *session) leaveAttempt(a *AuthAttempt, over *bool) {
+	if *over {
+		return
+	}
 	s.attempt.Store(a)
 	if s.out.Load() { // Logout came first, and saw none
 		s.endAttempt()
@@ -92,26 +99,30 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 	if !s.attempt.CompareAndSwap(x.attempt, nil) {
 		return nil, false, reply(503, smtp.EnhancedCode{5, 5, 1}, "No AUTH exchange under way")
 	}
+	over := false
+	defer s.leaveAttempt(x.attempt, &over)
 	if response != nil && !x.named {
 		x.named = true
 		if login, ok := claimed(x.attempt.Mechanism, response); ok {
 			x.attempt.Claimed = login
 			if obj := s.ask(&scene{stage: StageAuth, conn: s.conn, auth: x.attempt}); obj != nil {
+				over = true
 				return nil, false, x.fail(obj.reply)
 			}
 		}
 	}
 	err = s.backend("SASL", func() (err error) { challenge, done, err = x.next.Next(response); return err }, authFailure)
 	if err != nil {
+		over = true
 		return nil, false, x.fail(err)
 	}
 	if !done {
 		if x.attempt.Mechanism == "LOGIN" && asksLogin(challenge) {
 			x.named = false // a mechanism that takes no initial response: what it judges comes now
 		}
-		s.leaveAttempt(x.attempt)
 		return challenge, false, nil
 	}
+	over = true
 	if s.outer {
 		if _, known := s.conn.Login(); !known {
 			s.conn.setAuth(x.attempt.Claimed, true)

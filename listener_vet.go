@@ -88,7 +88,14 @@ func (l *Listener) vet(w *wire, pc *proxyproto.Conn) {
 		}
 	}
 	if l.checks {
-		if objection := l.backend.connect(w.conn); objection != nil {
+		asked := false
+		defer func() {
+			if !asked { // a hook left by runtime.Goexit
+				w.Close()
+			}
+		}()
+		objection := l.backend.connect(w.conn)
+		if asked = true; objection != nil {
 			l.refuse(w, replyLine(objection))
 			return
 		}
