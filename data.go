@@ -166,28 +166,6 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	return reply(421, smtp.EnhancedCode{4, 4, 2}, "Message not received whole")
 }
 
-// promptReader sees content that was sent before the 354 (RFC 2920, section
-// 3.1): its first octets were there without a read.
-type promptReader struct {
-	r     io.Reader
-	s     *session
-	reads uint64
-	begun bool
-}
-
-func (p *promptReader) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	if !p.begun && n > 0 {
-		p.begun = true
-		if p.s.conn.wire.reads() == p.reads {
-			p.s.note(KindNote, "content pipelined with DATA", nil)
-			p.s.conn.hangUp()
-			return 0, reply(503, smtp.EnhancedCode{5, 5, 1}, "Content sent before the reply to DATA")
-		}
-	}
-	return n, err
-}
-
 // tlsConn is the TLS connection go-smtp reads, nil in clear text.
 func (c *Conn) tlsConn() *tls.Conn {
 	tc, _ := c.SMTP().Conn().(*tls.Conn)

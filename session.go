@@ -258,24 +258,6 @@ func (s *session) greeted() error {
 	return s.waited()
 }
 
-// waited refuses what was sent along with a command that nothing may be sent
-// along with.
-func (s *session) waited() error {
-	if w := s.conn.wire; s.outer && w != nil && w.reads() == s.alone && !w.allowPipelining() {
-		s.note(KindNote, "pipelined with EHLO or AUTH", nil)
-		s.conn.hangUp()
-		return reply(503, smtp.EnhancedCode{5, 5, 1}, "Sent before the reply to the last command")
-	}
-	return nil
-}
-
-// standAlone says that nothing may be sent along with the command under way.
-func (s *session) standAlone() {
-	if w := s.conn.wire; w != nil && s.outer {
-		s.alone = w.reads()
-	}
-}
-
 // Mail begins a transaction.
 func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	if err := s.enter(); err != nil {
