@@ -5,7 +5,7 @@ import "fmt"
 // kindNames and wordNames are stable: files, stores and JSON have them.
 var (
 	kindNames = [...]string{"", "addr", "domain", "hello", "mailbox", "fingerprint"}
-	wordNames = [...]string{"none", "block", "allow"}
+	wordNames = [...]string{"none", "block", "allow", "except"}
 )
 
 // String returns the kind's name in lower case.

@@ -105,14 +105,27 @@ func normalPrefix(text string) (p netip.Prefix, err error) {
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
 	}
-	if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
+	if err != nil { // netip's quotes the text
+		return netip.Prefix{}, errNoPrefix
+	}
+	return foldPrefix(p)
+}
+
+var (
+	errNoPrefix = errors.New("is neither an address nor a prefix")
+	errAll      = errors.New("fits every address")
+)
+
+// foldPrefix is the normal form of a prefix.
+func foldPrefix(p netip.Prefix) (netip.Prefix, error) {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	switch {
-	case err != nil || !p.IsValid(): // netip's error quotes the text
-		return netip.Prefix{}, errors.New("is neither an address nor a prefix")
+	case !p.IsValid():
+		return netip.Prefix{}, errNoPrefix
 	case p.Bits() == 0:
-		return netip.Prefix{}, errors.New("fits every address")
+		return netip.Prefix{}, errAll
 	}
 	return p.Masked(), nil
 }
