@@ -28,25 +28,39 @@ type flaky struct {
 }
 
 func newFlaky(every time.Duration) *flaky {
-	f := &flaky{}
+	f := new(flaky)
 	f.Every = every
-	f.Fail = func(string) error {
-		if f.away.Load() {
-			return errors.New("store away")
-		}
-		return nil
-	}
 	return f
+}
+
+var errAway = errors.New("store away")
+
+func (f *flaky) Apply(ctx context.Context, c blocklist.Change) (uint64, error) {
+	if f.away.Load() {
+		return 0, errAway
+	}
+	return f.Memory.Apply(ctx, c)
+}
+
+func (f *flaky) Load(ctx context.Context, each func(blocklist.Item) error) (uint64, error) {
+	if f.away.Load() {
+		return 0, errAway
+	}
+	return f.Memory.Load(ctx, each)
+}
+
+func (f *flaky) Changes(ctx context.Context, after uint64) ([]blocklist.Change, uint64, error) {
+	if f.away.Load() {
+		return nil, 0, errAway
+	}
+	return f.Memory.Changes(ctx, after)
 }
 
 // kept returns what the store has.
 func (f *flaky) kept(t *testing.T) string {
 	t.Helper()
 	var all []string
-	fail := f.Fail
-	f.Fail = nil
-	defer func() { f.Fail = fail }()
-	if _, err := f.Load(t.Context(), func(it blocklist.Item) error { all = append(all, it.Value); return nil }); err != nil {
+	if _, err := f.Memory.Load(t.Context(), func(it blocklist.Item) error { all = append(all, it.Value); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return sorted(all)
