@@ -135,10 +135,13 @@ func (k *keeping) readAll(ctx context.Context, d *Dynamic) error {
 			dropped++
 		case e.Expires.After(now):
 			it.Entry = e
-			there[e.key()] = it
+			if old, ok := there[e.key()]; ok && old.Auto {
+				autos--
+			}
 			if it.Auto {
 				autos++
 			}
+			there[e.key()] = it
 		}
 		return nil
 	})

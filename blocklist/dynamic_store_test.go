@@ -332,7 +332,9 @@ func TestDynamicMissedNews(t *testing.T) {
 // deaf is a store whose news never comes.
 type deaf struct{ *flaky }
 
-func (d deaf) Changes(_ context.Context, after uint64) ([]blocklist.Change, uint64, error) { return nil, after, nil }
+func (d deaf) Changes(_ context.Context, after uint64) ([]blocklist.Change, uint64, error) {
+	return nil, after, nil
+}
 
 // What others put into the store is not believed unseen.
 func TestDynamicDistrusts(t *testing.T) {

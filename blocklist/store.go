@@ -18,8 +18,9 @@ type Store interface {
 	// automatic never replaces what a person added and has not expired.
 	Apply(ctx context.Context, c Change) (seq uint64, err error)
 
-	// Load calls f with every entry, in any order; f's error ends it. seq is the
-	// number of the last change that is sure to be in: what came later may be.
+	// Load calls f with every entry, in any order, with one perhaps twice; f's
+	// error ends it. seq is the number of the last change that is sure to be in:
+	// what came later may be.
 	Load(ctx context.Context, f func(Item) error) (seq uint64, err error)
 
 	// Changes returns changes after number after, oldest first, with 0 from the
