@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -38,14 +39,10 @@ func (t *Traps) rcpt(tx *smtpguard.Transaction, addr string) (v smtpguard.Verdic
 	}
 	spared, login := t.spares(tx)
 	t.seen.Update(tx, func(s *sighting) *sighting {
-		next := sighting{spared: spared, login: login}
-		if s != nil { // never written to: others may be reading it
-			next.traps = s.traps
+		if s == nil {
+			s = new(sighting)
 		}
-		if len(next.traps) < maxTraps && !slices.Contains(next.traps, addr) {
-			next.traps = append(slices.Clip(next.traps), addr)
-		}
-		return &next
+		return &sighting{traps: with(s.traps, addr), spared: spared, login: login}
 	})
 	v.Reason = "forward-path is a trap"
 	v.Facts = map[string]string{"trap": addr}
@@ -74,12 +71,23 @@ func (t *Traps) data(tx *smtpguard.Transaction) (v smtpguard.Verdict) {
 
 // reached are those of traps that were accepted as recipients.
 func reached(tx *smtpguard.Transaction, traps []string) (all []string) {
-	for _, r := range tx.Recipients() {
-		if slices.Contains(traps, r.Addr) {
-			all = append(all, r.Addr)
+	rcpts := tx.Recipients()
+	for _, trap := range traps {
+		if slices.ContainsFunc(rcpts, func(r *smtpguard.Recipient) bool { return r.Addr == trap }) {
+			all = append(all, trap)
 		}
 	}
 	return all
+}
+
+// with returns traps with addr, unless it is one of them in another case. It
+// does not write to traps, which others may be reading.
+func with(traps []string, addr string) []string {
+	same := func(trap string) bool { return strings.EqualFold(trap, addr) }
+	if len(traps) >= maxTraps || slices.ContainsFunc(traps, same) {
+		return traps
+	}
+	return append(slices.Clip(traps), addr)
 }
 
 // done blocks who sent to a trap.
@@ -110,8 +118,8 @@ func (t *Traps) done(ctx context.Context, tx *smtpguard.Transaction, _ smtpguard
 func (t *Traps) accepted(tx *smtpguard.Transaction) *sighting {
 	var s sighting
 	for _, r := range tx.Recipients() {
-		if len(s.traps) < maxTraps && t.traps(r.Addr) && !slices.Contains(s.traps, r.Addr) {
-			s.traps = append(s.traps, r.Addr)
+		if t.traps(r.Addr) {
+			s.traps = with(s.traps, r.Addr)
 		}
 	}
 	if len(s.traps) == 0 {
