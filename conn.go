@@ -42,7 +42,7 @@ type Conn struct {
 	cancel  context.CancelFunc
 	closed  bool
 	left    bool     // the Close hooks' turn has come
-	owed    int      // transactions that are not accounted for
+	owed    int      // transactions and logins that are not accounted for
 	owner   *backend // whose session opens the transactions
 	guards  []*Guard // those that know it: their Connect hooks ran, their Close hooks will
 	results []CheckResult

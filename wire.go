@@ -37,6 +37,7 @@ type wire struct {
 	handshake bool // of implicit TLS: at most one record a Read
 	probing   bool
 	wanted    bool // a command line, since the last reply
+	direct    bool // content is read past go-smtp
 	isESMTP   bool
 	greeting  int // writes since hello, -1 when not counting
 
@@ -144,6 +145,10 @@ func (w *wire) received(p []byte, n int) (int, error) {
 	w.deadlines.octets += int64(n)
 	if w.encrypted {
 		w.records.pass(p[:n])
+		w.mu.Unlock()
+		return n, nil
+	}
+	if w.direct {
 		w.mu.Unlock()
 		return n, nil
 	}
