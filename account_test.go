@@ -3,8 +3,10 @@ package smtpguard_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/smtpguard/smtpguard"
@@ -90,6 +92,39 @@ func TestRefusedRecipientsAreNamed(t *testing.T) {
 	}
 }
 
+// What limits count: commands that were answered, and what was refused.
+func TestCounts(t *testing.T) {
+	var commands, errs []int
+	var refused []smtpguard.Refusal
+	count := smtpguard.Check{
+		Name: "count",
+		Mail: func(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
+			commands, errs = append(commands, tx.Conn().Commands()), append(errs, tx.Conn().Errors())
+			return smtpguard.Verdict{}, nil
+		},
+		Done: func(_ context.Context, tx *smtpguard.Transaction, _ smtpguard.Outcome) {
+			refused = append(refused, tx.Refused()...)
+		},
+	}
+	l := guarded(t, bare(), smtpguard.Config{}, smtpguard.ListenConfig{}, count)
+	smtpguardtest.Play(t, l.target(), "HELLO\nC: NOOP\nS: 250\nC: JUNK\nS: 5xx\nC: MAIL FROM:<a@client.example>\nS: 250\n"+
+		"C: RCPT TO:<reject@example.org>\nS: 550\nC: RCPT TO:<defer@example.org>\nS: 451\nC: RSET\nS: 250\nC: MAIL FROM:<a@client.example>\nS: 250\nCLOSE")
+	waitFor(t, func() bool { return len(l.events.of(smtpguard.KindTransaction)) == 2 })
+	if !slices.Equal(commands, []int{4, 8}) { // the banner is a reply too
+		t.Errorf("commands %d, want 4 and 8", commands)
+	}
+	if !slices.Equal(errs, []int{0, 1}) {
+		t.Errorf("errors %d, want 0 and 1", errs)
+	}
+	var got []string
+	for _, r := range refused {
+		got = append(got, fmt.Sprint(r.Addr, " ", r.Reply.Code, " ", r.By))
+	}
+	if want := []string{"reject@example.org 550 ", "defer@example.org 451 "}; !slices.Equal(got, want) {
+		t.Errorf("refused %q, want %q", got, want)
+	}
+}
+
 // TestContextsEnd: the context of a hook ends with what it belongs to.
 func TestContextsEnd(t *testing.T) {
 	var tx *smtpguard.Transaction
@@ -108,24 +143,119 @@ func TestContextsEnd(t *testing.T) {
 	}
 }
 
-// TestServerClose ends what is under way: a hook that waits learns of it.
-func TestServerClose(t *testing.T) {
-	waiting := make(chan struct{})
-	ended := make(chan error, 1)
-	wait := smtpguard.Check{Name: "wait", Data: func(ctx context.Context, _ *smtpguard.Transaction, _ *smtpguard.Message) (smtpguard.Verdict, error) {
-		close(waiting)
-		<-ctx.Done()
-		ended <- ctx.Err()
-		return smtpguard.Verdict{}, ctx.Err()
-	}}
-	l, _ := wrapped(t, bare(), smtpguard.Config{}, wait)
-	go func() { <-waiting; l.Close() }()
-	smtpguardtest.Play(t, l.target(), "HELLO\nC: MAIL FROM:<a@client.example>\nS: 250\nC: RCPT TO:<b@example.org>\nS: 250\nC: DATA\nS: 354\nC: x\nC: .\nS: EOF")
-	if err := <-ended; err != context.Canceled {
-		t.Errorf("the hook's context ended with %v", err)
+// TestHookExits: a hook that ends its goroutine ends its connection, and all is
+// accounted for.
+func TestHookExits(t *testing.T) {
+	for _, stage := range []string{"mail", "data", "done"} {
+		t.Run(stage, func(t *testing.T) {
+			w := &watcher{}
+			leave := smtpguard.Check{
+				Name: "leave",
+				Mail: func(context.Context, *smtpguard.Transaction) (v smtpguard.Verdict, err error) {
+					if stage == "mail" {
+						runtime.Goexit()
+					}
+					return v, err
+				},
+				Data: func(context.Context, *smtpguard.Transaction, *smtpguard.Message) (v smtpguard.Verdict, err error) {
+					if stage == "data" {
+						runtime.Goexit()
+					}
+					return v, err
+				},
+				Done: func(context.Context, *smtpguard.Transaction, smtpguard.Outcome) {
+					w.add("done")
+					if stage == "done" {
+						runtime.Goexit()
+					}
+				},
+				Close: func(*smtpguard.Conn) { w.add("close") },
+			}
+			l := guarded(t, bare(), smtpguard.Config{}, smtpguard.ListenConfig{}, leave)
+			script := "HELLO\nC: MAIL FROM:<a@client.example>\nS: EOF"
+			switch stage {
+			case "data":
+				script = "HELLO\n" + envelope + "C: DATA\nS: 354\nC: x\nC: .\nS: EOF"
+			case "done":
+				script = "HELLO\n" + envelope + "C: DATA\nS: 354\nC: x\nC: .\nS: 250\n" + envelope + "CLOSE"
+			}
+			smtpguardtest.Play(t, l.target(), script)
+			waitFor(t, func() bool { return w.has("close") })
+			want := map[string]int{"mail": 1, "data": 1, "done": 2}[stage]
+			if n := len(l.events.of(smtpguard.KindTransaction)); n != want {
+				t.Errorf("%d transactions accounted for, want %d", n, want)
+			}
+		})
 	}
-	if len(l.backend.mails()) != 0 {
-		t.Error("a message was delivered by a closed server")
+}
+
+// TestServerClose ends what is under way: a hook that waits learns of it, and
+// what it belongs to is accounted for once.
+func TestServerClose(t *testing.T) {
+	const begun = "HELLO\nC: MAIL FROM:<a@client.example>\nS: 250\n"
+	for _, tt := range []struct {
+		stage  smtpguard.Stage
+		script string
+		txs    int
+		logins int
+	}{
+		{smtpguard.StageHello, "S: 220\nC: EHLO client.example\nS: EOF", 0, 0},
+		{smtpguard.StageAuth, "HELLO\nC: AUTH PLAIN ${plain}\nS: EOF", 0, 1},
+		{smtpguard.StageMail, "HELLO\nC: MAIL FROM:<a@client.example>\nS: EOF", 1, 0},
+		{smtpguard.StageRcpt, begun + "C: RCPT TO:<b@example.org>\nS: EOF", 1, 0},
+		{smtpguard.StageData, begun + "C: RCPT TO:<b@example.org>\nS: 250\nC: DATA\nS: 354\nC: x\nC: .\nS: EOF", 1, 0},
+	} {
+		t.Run(tt.stage.String(), func(t *testing.T) {
+			waiting := make(chan struct{})
+			ended := make(chan error, 2)
+			closed := make(chan struct{})
+			once := sync.OnceFunc(func() { close(waiting) })
+			wait := at("wait", smtpguard.Verdict{}, nil, tt.stage)
+			block := func(ctx context.Context) (smtpguard.Verdict, error) {
+				once()
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return smtpguard.Verdict{}, ctx.Err()
+			}
+			switch tt.stage {
+			case smtpguard.StageHello:
+				wait.Hello = func(ctx context.Context, _ *smtpguard.Conn) (smtpguard.Verdict, error) { return block(ctx) }
+			case smtpguard.StageAuth:
+				wait.Auth = func(ctx context.Context, _ *smtpguard.Conn, _ *smtpguard.AuthAttempt) (smtpguard.Verdict, error) {
+					return block(ctx)
+				}
+			case smtpguard.StageMail:
+				wait.Mail = func(ctx context.Context, _ *smtpguard.Transaction) (smtpguard.Verdict, error) { return block(ctx) }
+			case smtpguard.StageRcpt:
+				wait.Rcpt = func(ctx context.Context, _ *smtpguard.Transaction, _ *smtpguard.Recipient) (smtpguard.Verdict, error) {
+					return block(ctx)
+				}
+			case smtpguard.StageData:
+				wait.Data = func(ctx context.Context, _ *smtpguard.Transaction, _ *smtpguard.Message) (smtpguard.Verdict, error) {
+					return block(ctx)
+				}
+			}
+			wait.Close = func(*smtpguard.Conn) { close(closed) }
+			l := bare(func(l *lab) { l.backend.auth, l.AllowInsecureAuth = true, true })
+			guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{}, wait)
+			go func() { <-waiting; l.Close() }()
+			target := l.target()
+			target.User, target.Password = "user", "password"
+			smtpguardtest.Play(t, target, tt.script)
+			if err := <-ended; err != context.Canceled {
+				t.Errorf("the hook's context ended with %v", err)
+			}
+			<-closed
+			if len(l.backend.mails()) != 0 {
+				t.Error("a message was delivered by a closed server")
+			}
+			if n := len(l.events.of(smtpguard.KindTransaction)); n != tt.txs {
+				t.Errorf("%d transactions accounted for, want %d", n, tt.txs)
+			}
+			if n := len(l.events.of(smtpguard.KindAuth)); n != tt.logins {
+				t.Errorf("%d logins accounted for, want %d", n, tt.logins)
+			}
+		})
 	}
 }
 

@@ -58,11 +58,18 @@ func (a *accounting) do(f func()) {
 }
 
 func (a *accounting) work(done chan struct{}) {
-	defer close(done)
+	idle := false
+	defer func() {
+		if idle {
+			close(done)
+		} else {
+			go a.work(done) // a hook left by runtime.Goexit: a test's FailNow, say
+		}
+	}()
 	for {
 		a.mu.Lock()
 		if len(a.queue) == 0 {
-			a.busy = nil
+			a.busy, idle = nil, true
 			a.mu.Unlock()
 			return
 		}

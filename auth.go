@@ -38,6 +38,7 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 		return nil, s.refuse(smtp.ErrAuthUnknownMechanism)
 	}
 	attempt := &AuthAttempt{Mechanism: mech}
+	s.conn.owe()
 	if s.outer {
 		s.conn.setAuth("", false)
 	}
@@ -135,6 +136,7 @@ func (s *session) endAttempt() {
 // authDone tells how an exchange ended.
 func (s *session) authDone(a *AuthAttempt, err error) {
 	c, b := s.conn, s.b
+	defer c.accounted()
 	a.Err = err
 	if !accounts(b.guards, func(c *Check) bool { return c.AuthDone != nil }) {
 		return

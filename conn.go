@@ -42,12 +42,13 @@ type Conn struct {
 	cancel  context.CancelFunc
 	closed  bool
 	left    bool     // the Close hooks' turn has come
-	owed    int      // transactions that are not accounted for
+	owed    int      // transactions and logins that are not accounted for
 	owner   *backend // whose session opens the transactions
 	guards  []*Guard // those that know it: their Connect hooks ran, their Close hooks will
 	results []CheckResult
 	release func() // forgets a connection without a Listener
 
+	refusals   atomic.Int64
 	dead       atomic.Bool // given up: the next reply is the last one
 	accounting accounting
 
@@ -149,6 +150,32 @@ func (c *Conn) SetLogin(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.login, c.authed = name, true
+}
+
+// Commands counts the replies so far: to commands, whatever they were, to lines
+// that are none, and the banner. Under TLS each line of a reply counts. Without a
+// [Listener] it is 0.
+func (c *Conn) Commands() int {
+	if c.wire == nil {
+		return 0
+	}
+	c.wire.mu.Lock()
+	defer c.wire.mu.Unlock()
+	return c.wire.total
+}
+
+// Errors counts what the client got refused so far: recipients, messages,
+// logins, commands out of order, but nothing that was deferred.
+func (c *Conn) Errors() int { return int(c.refusals.Load()) }
+
+// SetPatience bounds how long the client may take over its next command or
+// piece of content where that is shorter than what the server and the
+// [ListenConfig] allow, at once and until it is set anew; 0 lifts it. It is for
+// times of overload. Without a [Listener] it does nothing.
+func (c *Conn) SetPatience(d time.Duration) {
+	if c.wire != nil {
+		c.wire.hurry(d)
+	}
 }
 
 // Transaction is the open transaction, nil between MAIL commands.

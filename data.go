@@ -49,6 +49,7 @@ func (s *session) data(r io.Reader, status smtp.StatusCollector) error {
 	if !tx.begin() {
 		return errGone
 	}
+	defer s.over(tx) // a hook may leave by runtime.Goexit
 	err := s.receive(tx, r, bdat)
 	if errors.Is(err, smtp.ErrDataReset) {
 		s.over(tx)
@@ -59,7 +60,6 @@ func (s *session) data(r io.Reader, status smtp.StatusCollector) error {
 	} else {
 		tx.end(StageData, err.(*smtp.SMTPError), tx.by())
 	}
-	s.over(tx)
 	return err
 }
 
@@ -82,11 +82,11 @@ func (tx *Transaction) begin() bool {
 }
 
 // over marks that Data is done, and finishes a transaction that was ended
-// meanwhile.
+// meanwhile. More calls do nothing.
 func (s *session) over(tx *Transaction) {
 	tx.mu.Lock()
+	ended := tx.inData && tx.ended
 	tx.inData = false
-	ended := tx.ended
 	tx.mu.Unlock()
 	if ended {
 		s.account(tx)
@@ -104,7 +104,14 @@ func (tx *Transaction) by() string {
 func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	c, g := s.conn, s.b.guards[0]
 	w := c.wire
-	if w != nil && !bdat && !w.allowPipelining() {
+	direct := (*contentDirect)(nil)
+	if !bdat {
+		direct = s.direct()
+	}
+	switch {
+	case direct != nil:
+		r = direct
+	case w != nil && !bdat && s.first() && !w.allowPipelining():
 		s.prompt = promptReader{r: r, s: s, reads: w.reads()}
 		r = &s.prompt
 	}
@@ -122,6 +129,9 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 		}
 		msg.close()
 		err = io.ErrUnexpectedEOF
+	}
+	if direct != nil {
+		direct.skip()
 	}
 	if bdat && !errors.Is(err, smtp.ErrDataReset) {
 		if _, e := io.Copy(io.Discard, r); errors.Is(e, smtp.ErrDataReset) {
@@ -271,7 +281,14 @@ func (s *session) account(tx *Transaction) {
 	s.tell(tx, guards)
 }
 
-// accounted notes that one transaction is.
+// owe notes that something begins that is to be accounted for.
+func (c *Conn) owe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed++
+}
+
+// accounted notes that one transaction or login is.
 func (c *Conn) accounted() {
 	c.mu.Lock()
 	c.owed--
@@ -284,15 +301,15 @@ func (s *session) tell(tx *Transaction, guards []*Guard) {
 	c, msg := s.conn, tx.Message()
 	ev, outcome := tx.summary()
 	c.accounting.do(func() {
+		if msg != nil {
+			defer msg.close()
+		}
+		defer s.b.guards[0].observe(ev)
 		c.each(guards, "Done", func(ctx context.Context, check *Check) {
 			if check.Done != nil {
 				check.Done(ctx, tx, outcome)
 			}
 		})
-		s.b.guards[0].observe(ev)
-		if msg != nil {
-			msg.close()
-		}
 	})
 }
 
@@ -306,7 +323,9 @@ func (tx *Transaction) summary() (Event, Outcome) {
 	for _, r := range tx.rcpts {
 		ev.Recipients = append(ev.Recipients, r.Addr)
 	}
-	ev.Refused = tx.refused
+	for _, r := range tx.refused {
+		ev.Refused = append(ev.Refused, r.Addr)
+	}
 	if tx.message != nil {
 		ev.Size = tx.message.Size()
 	}

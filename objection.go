@@ -100,6 +100,7 @@ func (s *session) refuse(err error) error {
 		return err
 	}
 	l := &s.b.guards[0].cfg.Limits
+	c.refusals.Add(1)
 	c.errors++
 	if c.errors >= l.Errors {
 		s.note(KindNote, "too many refused commands, hanging up", nil)

@@ -30,6 +30,7 @@ type session struct {
 	attempt atomic.Pointer[AuthAttempt] // AUTH under way, while no command is at work on it
 	out     atomic.Bool                 // Logout was called: a command that goes on must tidy up itself
 	prompt  promptReader                // of the content under way
+	dots    contentDirect               // the same, where it can be read past go-smtp
 }
 
 var (
@@ -457,7 +458,7 @@ func (c *Conn) disconnected() {
 }
 
 // settled has the Close hooks run, once, when the connection is gone and its
-// transactions are accounted for: a forced end comes before theirs.
+// transactions and logins are accounted for: a forced end comes before theirs.
 func (c *Conn) settled() {
 	c.mu.Lock()
 	now := c.closed && c.owed == 0 && !c.left

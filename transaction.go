@@ -22,7 +22,7 @@ type Transaction struct {
 
 	mu      sync.Mutex
 	rcpts   []*Recipient
-	refused []string      // forward-paths
+	refused []Refusal
 	room    [1]*Recipient // for rcpts: most mail has one
 	message *Message
 	marks   []string // who wants it quarantined
@@ -54,6 +54,13 @@ type Recipient struct {
 	// its reply. Over SMTP, where all marks object, the weakest is the reply;
 	// where only some do, those become Quarantine, for the backend to act on.
 	Mark Verdict
+}
+
+// Refusal is a forward-path that was not taken.
+type Refusal struct {
+	Addr  string          // as in Recipient
+	Reply *smtp.SMTPError // what the client read
+	By    string          // the check that objected, "" when it was the backend or the session layer
 }
 
 // Outcome is how a transaction ended.
@@ -91,6 +98,14 @@ func (tx *Transaction) Recipients() []*Recipient {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	return append([]*Recipient(nil), tx.rcpts...)
+}
+
+// Refused are the recipients that were not accepted, deferred ones too, the
+// first 100 of them. The slice is the caller's.
+func (tx *Transaction) Refused() []Refusal {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return append([]Refusal(nil), tx.refused...)
 }
 
 // Message is the content, nil before it has arrived.
@@ -151,11 +166,11 @@ func (tx *Transaction) refuse(addr string, r *smtp.SMTPError, by string) {
 	defer tx.mu.Unlock()
 	tx.outcome = Outcome{Stage: StageRcpt, Reply: r, By: by}
 	if len(tx.refused) < maxRefused {
-		tx.refused = append(tx.refused, addr)
+		tx.refused = append(tx.refused, Refusal{addr, r, by})
 	}
 }
 
-// maxRefused bounds the refused recipients that an event names.
+// maxRefused bounds the refused recipients that are remembered.
 const maxRefused = 100
 
 // add takes rcpt up.

@@ -37,11 +37,13 @@ type wire struct {
 	handshake bool // of implicit TLS: at most one record a Read
 	probing   bool
 	wanted    bool // a command line, since the last reply
+	direct    bool // content is read past go-smtp
 	isESMTP   bool
 	greeting  int // writes since hello, -1 when not counting
 
 	reading uint64 // reads that gave data
 	replies int    // since the session last made progress
+	total   int    // replies
 
 	deadlines readDeadlines
 	lines     cmdLines
@@ -146,6 +148,10 @@ func (w *wire) received(p []byte, n int) (int, error) {
 		w.mu.Unlock()
 		return n, nil
 	}
+	if w.direct {
+		w.mu.Unlock()
+		return n, nil
+	}
 	out, refusal := w.lines.next(p[:n], w.wanted)
 	if refusal != "" {
 		w.dead = net.ErrClosed
@@ -244,6 +250,7 @@ func (w *wire) reply(final bool) time.Duration {
 		return 0
 	}
 	w.replies++
+	w.total++
 	switch limits := &w.listener.guard.cfg.Limits; {
 	case w.replies > limits.Idle:
 		w.finish(byeFlood)

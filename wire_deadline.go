@@ -9,11 +9,12 @@ import (
 
 // readDeadlines is what bounds the reads of a connection.
 type readDeadlines struct {
-	end    time.Time // of the connection's lifetime
-	asked  time.Time // what go-smtp wants, for command lines
-	armed  time.Time // what the socket has
-	began  time.Time // the content
-	octets int64     // of it, or of its ciphertext, so far
+	end    time.Time     // of the connection's lifetime
+	asked  time.Time     // what go-smtp wants, for command lines
+	armed  time.Time     // what the socket has
+	began  time.Time     // the content
+	octets int64         // of it, or of its ciphertext, so far
+	limit  time.Duration // of one wait for the client, where that is shorter; 0 is none
 	mode   bodyMode
 	bdats  int // transfers under way: one, and for a moment those aborted before it
 }
@@ -26,13 +27,30 @@ const (
 	bdatBody          // until leaveBody: commands come in between
 )
 
-// within returns t, or the end of the connection's lifetime when that is
-// earlier. The zero t means never.
+// within returns t, or what ends before it: the connection's lifetime, the
+// client's patience. The zero t means never.
 func (d *readDeadlines) within(t time.Time) time.Time {
 	if t.IsZero() || d.end.Before(t) {
-		return d.end
+		t = d.end
+	}
+	if d.limit > 0 {
+		if hurried := time.Now().Add(d.limit); hurried.Before(t) {
+			return hurried
+		}
 	}
 	return t
+}
+
+// hurry sets the limit, for the wait under way too: that only ever gets shorter.
+func (w *wire) hurry(limit time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadlines.limit = limit
+	if d := &w.deadlines; limit > 0 && !d.armed.IsZero() {
+		if t := d.within(d.armed); t.Before(d.armed) {
+			w.arm(t)
+		}
+	}
 }
 
 // sliding is when the content has to go on at the latest.

@@ -1,6 +1,7 @@
 package smtpguard
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -163,6 +164,54 @@ func TestMinRate(t *testing.T) {
 		if said := <-end; !strings.HasPrefix(said, "554 ") || len(s.received()) > 0 {
 			t.Errorf("the server said %q and took %d messages", said, len(s.received()))
 		}
+	})
+}
+
+// A shorter patience counts at once, for the wait under way too, and is lifted
+// for the ones to come.
+func TestPatience(t *testing.T) {
+	var conn *Conn
+	know := func(s *wireServer, _ *Config, _ *ListenConfig) {
+		s.checks = append(s.checks, Check{Name: "know", Connect: func(_ context.Context, c *Conn) (Verdict, error) {
+			conn = c
+			return Verdict{}, nil
+		}})
+	}
+	t.Run("command", func(t *testing.T) {
+		inTime(t, func(t *testing.T, s *wireServer, c *wireClient) {
+			c.hello()
+			synctest.Wait()
+			start := time.Now()
+			conn.SetPatience(10 * time.Second)
+			c.expect("421 ")
+			within(t, "end", time.Since(start), 10*time.Second, 10*time.Second)
+		}, know)
+	})
+	t.Run("content", func(t *testing.T) {
+		inTime(t, func(t *testing.T, s *wireServer, c *wireClient) {
+			c.body()
+			conn.SetPatience(10 * time.Second)
+			for range 5 {
+				c.send("x\r\n")
+				time.Sleep(5 * time.Second)
+			}
+			start := time.Now()
+			c.expect("554 ", "421 ")
+			within(t, "end", time.Since(start), 0, 5*time.Second)
+		}, know)
+	})
+	t.Run("lifted", func(t *testing.T) {
+		inTime(t, func(t *testing.T, s *wireServer, c *wireClient) {
+			c.hello()
+			synctest.Wait()
+			conn.SetPatience(10 * time.Second)
+			conn.SetPatience(0)
+			time.Sleep(5 * time.Second)
+			c.do("NOOP", "250 ")
+			start := time.Now()
+			c.expect("421 ")
+			within(t, "end", time.Since(start), 5*time.Minute, 5*time.Minute)
+		}, know)
 	})
 }
 

@@ -9,8 +9,9 @@ import (
 // changes nothing but a bare postmaster. What is content it tells from what
 // go-smtp does: it sets a read deadline before each command line, and for DATA
 // it reads on after a reply without one. A BDAT line says itself how much
-// follows. When a client pipelines behind the end of DATA content, nothing is
-// looked at until content ends together with its segment.
+// follows. Content that the session reads directly never comes here. When a client
+// pipelines behind the end of other DATA content, nothing is looked at until
+// content ends together with its segment.
 type cmdLines struct {
 	host            string // completes a bare postmaster; "" leaves it
 	allowPipelining bool
@@ -21,6 +22,7 @@ type cmdLines struct {
 	response bool    // the next line answers a 334
 	tail     [5]byte // the last octets so far
 	content  bool    // they were content of DATA
+	atData   bool    // they are a DATA line, whole
 	chunk    uint64  // octets of a BDAT chunk still to come
 	line     []byte  // beginning of a line that comes in pieces
 }
@@ -49,6 +51,7 @@ const (
 // send instead of running anything of the segment, or the segment as it is to
 // be read: p itself, unless a postmaster was completed.
 func (l *cmdLines) next(p []byte, wanted bool) (out []byte, refusal string) {
+	l.atData = false
 	switch {
 	case !wanted && l.state == cmdStart:
 		l.state = cmdBlind
@@ -133,6 +136,8 @@ func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 	case 'd':
 		if alone = isVerb(text, "DATA"); alone && more { // RFC 2920, section 3.1
 			l.state = cmdBlind
+		} else {
+			l.atData = alone
 		}
 	case 'b':
 		if n := chunkSize(text); n > 0 {

@@ -58,6 +58,20 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// A callback of the operator's that panics ends its connection, not the process.
+func TestPanickingCertificateCallback(t *testing.T) {
+	broken := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("no certificate today") }}
+	s := startWire(t, func(_ *wireServer, _ *Config, lc *ListenConfig) { lc.TLS = broken })
+	for range 2 {
+		nc, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			nc.Close()
+			t.Fatal("the handshake succeeded")
+		}
+	}
+	waitFor(t, "note of each panic", func() bool { return s.noted(KindNote, "no certificate today") == 2 })
+}
+
 // go-smtp would go on in clear text.
 func TestFailedSTARTTLS(t *testing.T) {
 	serverTLS, _ := tlsPair(t)

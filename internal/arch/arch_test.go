@@ -58,6 +58,11 @@ var table = []row{
 	{"captcha", []string{"internal/..."}, nil},
 	{"resolver", []string{"internal/..."}, []string{"github.com/miekg/dns"}},
 
+	{"auth/sqlstore", []string{"auth", "internal/..."}, nil},
+	{"auth/ldapstore", []string{"auth", "internal/..."}, []string{"github.com/go-ldap/ldap"}},
+	{"auth/dovecot", []string{"auth", "internal/..."}, nil},
+	{"auth/oauth", []string{"auth", "internal/..."}, []string{"github.com/go-jose/go-jose"}},
+
 	{"tlsconf/mtasts", []string{"internal/..."}, nil},
 	{"tlsconf/dane", []string{"internal/..."}, nil},
 	{"tlsconf/tlsrpt", []string{"internal/..."}, nil},
@@ -91,6 +96,7 @@ var table = []row{
 var optional = []string{
 	"github.com/redis/go-redis",
 	"github.com/go-ldap/ldap",
+	"github.com/go-jose/go-jose",
 	"go.etcd.io/bbolt",
 	"github.com/prometheus/",
 	"go.opentelemetry.io/",

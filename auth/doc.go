@@ -1,0 +1,2 @@
+// Package auth answers: who is the client, and who may send as whom?
+package auth
