@@ -1,7 +1,6 @@
 package limiter
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -10,11 +9,11 @@ import (
 // Validate reports what is wrong with a's Limit or Debt. Stores do not decide
 // about an ask that is not valid.
 func (a *Ask) Validate() error {
-	if err := a.Limit.Validate(); err != nil {
-		return fmt.Errorf("Limit.%w", err)
-	}
 	if a.Debt < 0 || a.Debt > MaxWindow {
-		return errors.New("Debt: must be between 0 and MaxWindow")
+		return fmt.Errorf("a Debt that is negative or more than %v", MaxWindow)
+	}
+	if err := a.Limit.Validate(); err != nil {
+		return fmt.Errorf("a Limit with %w", err)
 	}
 	return nil
 }

@@ -21,28 +21,28 @@ func TestLimitValidate(t *testing.T) {
 		{"smooth", Limit{N: 3600, Per: time.Hour, Burst: 1}, ""},
 		{"a year", Limit{N: 1, Per: MaxWindow}, ""},
 		{"one a nanosecond", Limit{N: 1000, Per: 1000}, ""},
-		{"negative N", Limit{N: -1, Per: time.Hour}, "N: "},
-		{"negative Per", Limit{N: 1, Per: -time.Hour}, "Per: "},
-		{"no Per", Limit{N: 1}, "Per: "},
-		{"more than a year", Limit{N: 1, Per: MaxWindow + 1}, "Per: "},
-		{"negative Burst", Limit{N: 1, Per: time.Hour, Burst: -1}, "Burst: "},
-		{"negative Burst without limit", Limit{Burst: -1}, "Burst: "},
-		{"more than one a nanosecond", Limit{N: 1001, Per: 1000}, "N: "},
-		{"a burst of years", Limit{N: 1, Per: time.Hour, Burst: 9000}, "Burst: "},
-		{"a burst that overflows", Limit{N: 1, Per: time.Hour, Burst: math.MaxInt}, "Burst: "},
-		{"all of it", Limit{N: math.MaxInt, Per: math.MaxInt64, Burst: math.MaxInt}, "Per: "},
+		{"negative N", Limit{N: -1, Per: time.Hour}, "N"},
+		{"negative Per", Limit{N: 1, Per: -time.Hour}, "Per"},
+		{"no Per", Limit{N: 1}, "Per"},
+		{"more than a year", Limit{N: 1, Per: MaxWindow + 1}, "Per"},
+		{"negative Burst", Limit{N: 1, Per: time.Hour, Burst: -1}, "Burst"},
+		{"negative Burst without limit", Limit{Burst: -1}, "Burst"},
+		{"more than one a nanosecond", Limit{N: 1001, Per: 1000}, "N"},
+		{"a burst of years", Limit{N: 1, Per: time.Hour, Burst: 9000}, "Burst"},
+		{"a burst that overflows", Limit{N: 1, Per: time.Hour, Burst: math.MaxInt}, "Burst"},
+		{"all of it", Limit{N: math.MaxInt, Per: math.MaxInt64, Burst: math.MaxInt}, "Per"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.limit.Validate()
-			if err == nil != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+			if err == nil != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
 	}
-	if err := (&Ask{Debt: -1}).Validate(); err == nil || !strings.HasPrefix(err.Error(), "Debt: ") {
+	if err := (&Ask{Debt: -1}).Validate(); err == nil || !strings.Contains(err.Error(), "Debt") {
 		t.Errorf("a negative Debt: %v", err)
 	}
-	if err := (&Ask{Limit: Limit{N: -1}}).Validate(); err == nil || !strings.HasPrefix(err.Error(), "Limit.N: ") {
+	if err := (&Ask{Limit: Limit{N: -1}}).Validate(); err == nil || !strings.Contains(err.Error(), "a Limit with negative N") {
 		t.Errorf("a negative N: %v", err)
 	}
 }

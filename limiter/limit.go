@@ -25,24 +25,24 @@ const (
 	Never time.Duration = math.MaxInt64
 )
 
-// Validate reports what is wrong with l, for the caller to say where l stands:
-// "N: must not be negative".
+// Validate reports what is wrong with l, naming the field, for the caller to
+// say where l stands: "negative N".
 func (l Limit) Validate() error {
 	switch {
 	case l.N < 0:
-		return errors.New("N: must not be negative")
+		return errors.New("negative N")
 	case l.Burst < 0:
-		return errors.New("Burst: must not be negative")
+		return errors.New("negative Burst")
 	case l.N == 0:
 		return nil
 	case l.Per <= 0:
-		return errors.New("Per: must be positive")
+		return errors.New("a Per that is not positive")
 	case l.Per > MaxWindow:
-		return fmt.Errorf("Per: %v is more than %v", l.Per, MaxWindow)
+		return fmt.Errorf("a Per of %v, more than %v", l.Per, MaxWindow)
 	case int64(l.N) > int64(l.Per):
-		return errors.New("N: is more than one unit a nanosecond")
+		return errors.New("an N of more than one unit a nanosecond")
 	case l.window() > int64(MaxWindow):
-		return fmt.Errorf("Burst: takes more than %v to fill", MaxWindow)
+		return fmt.Errorf("a Burst that takes more than %v to fill", MaxWindow)
 	}
 	return nil
 }
