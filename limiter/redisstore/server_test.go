@@ -3,7 +3,6 @@ package redisstore
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -18,14 +17,15 @@ import (
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
-// server is a redis-server of a test's own. It keeps nothing on disk unless args
-// say so.
+// server is a redis-server of a test's own. It keeps nothing on disk unless its
+// arguments say so.
 type server struct {
-	t    testing.TB
-	addr string // a Unix socket, or a port on loopback
-	dir  string
-	args []string
-	cmd  *exec.Cmd
+	t       testing.TB
+	network string
+	addr    string
+	dir     string
+	args    []string
+	cmd     *exec.Cmd
 }
 
 // start starts a server on a Unix socket.
@@ -36,7 +36,7 @@ func start(t testing.TB, args ...string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &server{t: t, dir: dir, addr: filepath.Join(dir, "s")}
+	s := &server{t: t, network: "unix", addr: filepath.Join(dir, "s"), dir: dir}
 	s.args = append([]string{"--port", "0", "--unixsocket", s.addr}, args...)
 	s.start()
 	return s
@@ -46,7 +46,7 @@ func start(t testing.TB, args ...string) *server {
 func startPort(t testing.TB, args ...string) *server {
 	t.Helper()
 	port := freePort(t)
-	s := &server{t: t, dir: t.TempDir(), addr: "127.0.0.1:" + port}
+	s := &server{t: t, network: "tcp", addr: "127.0.0.1:" + port, dir: t.TempDir()}
 	s.args = append([]string{"--bind", "127.0.0.1", "--port", port}, args...)
 	s.start()
 	return s
@@ -62,6 +62,7 @@ func freePort(t testing.TB) string {
 	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 }
 
+// start starts the process, again after kill, and returns when it answers.
 func (s *server) start() {
 	s.t.Helper()
 	path := require.Program(s.t, "redis-server")
@@ -76,11 +77,12 @@ func (s *server) start() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	client := s.client()
-	defer client.Close()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if client.Ping(context.Background()).Err() == nil {
-			return
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if c, err := net.Dial(s.network, s.addr); err == nil {
+			c.Close()
+			if s.client().Ping(context.Background()).Err() == nil {
+				return
+			}
 		}
 		if time.Now().After(deadline) {
 			s.kill()
@@ -94,7 +96,7 @@ func (s *server) kill() {
 	s.cmd.Wait()
 }
 
-// stall and goOn stop the process, which keeps its connections, and continue it.
+// stall stops the process, whose connections stay and are accepted, until goOn.
 func (s *server) stall() { s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) goOn()  { s.cmd.Process.Signal(syscall.SIGCONT) }
 
@@ -105,15 +107,24 @@ func (s *server) client() *redis.Client {
 	return c
 }
 
-// calls is how often the server has run a command.
-func (s *server) calls(command string) int {
+// do has the server run a command.
+func (s *server) do(args ...any) any {
+	s.t.Helper()
+	got, err := s.client().Do(context.Background(), args...).Result()
+	if err != nil && err != redis.Nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return got
+}
+
+// runs is how often the server has run a command since it started.
+func (s *server) runs(command string) int {
 	s.t.Helper()
 	info, err := s.client().InfoMap(context.Background(), "commandstats").Result()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	stats := info["Commandstats"]["cmdstat_"+command]
-	_, stats, _ = strings.Cut(stats, "calls=")
+	_, stats, _ := strings.Cut(info["Commandstats"]["cmdstat_"+command], "calls=")
 	stats, _, _ = strings.Cut(stats, ",")
 	n, _ := strconv.Atoi(stats)
 	return n
@@ -135,5 +146,3 @@ func mustNew(t testing.TB, cfg Config) *Store {
 	t.Cleanup(func() { store.Close() })
 	return store
 }
-
-var _ = fmt.Sprint

@@ -21,7 +21,7 @@ local kept = call('MGET', unpack(KEYS))
 local full = {} -- when each key's bucket is full again, not before now
 for k, key in ipairs(KEYS) do
 	local at = tonumber(kept[k])
-	full[key] = at and at > now and at or now -- what is not a number is not after now
+	full[key] = at and at > now and math.floor(at) or now -- what is no number is not after now
 end
 
 local reply = {}
@@ -45,10 +45,12 @@ local function spend(k, a)
 	return ok
 end
 
--- Answers ask k, which another ask has kept from being spent.
+-- Answers ask k, which is not spent because one of its decision had no room.
+-- What is too far ahead is corrected all the same, or it would always be.
 local function look(k, a)
-	local at = min(full[KEYS[k]], now + ARGV[a + 2] + ARGV[a + 3])
-	reply[k] = (at - now) * 2 + reply[k] % 2
+	local key = KEYS[k]
+	full[key] = min(full[key], now + ARGV[a + 2] + ARGV[a + 3])
+	reply[k] = (full[key] - now) * 2 + reply[k] % 2
 end
 
 local a, k = 1, 1 -- the next argument and ask
