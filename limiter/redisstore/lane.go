@@ -206,6 +206,9 @@ func (l *lane) probe(key string) {
 			return
 		case <-tick.C:
 		}
+		if s.lanes.cluster != nil { // another node may have taken over
+			s.lanes.cluster.ReloadState(s.ctx)
+		}
 		if s.send(s.ctx, l.probes(key)) == nil {
 			break
 		}

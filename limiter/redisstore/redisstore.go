@@ -49,8 +49,7 @@
 // have spent is given back. Between the two, a Take on another machine may be
 // refused for want of units that come back; nothing is admitted too much. An ask
 // that was given up or failed on one node cannot be given back, and forced asks
-// stay spent although another node failed. An ask whose connection broke is
-// repeated, and may count twice. Each node is away or back by itself.
+// stay spent although another node failed. Each node is away or back by itself.
 //
 // # Keys
 //
@@ -66,6 +65,11 @@
 //
 //	redis-cli --scan --pattern 'smtpguard:{mail/addr/192.0.2.1}*'
 //	redis-cli --scan --pattern "smtpguard:{#$(printf %s "$KEY" | sha256sum | cut -c1-64)}*" | xargs redis-cli unlink
+//
+// and [Store.Reset] forgets one. A key takes 150 to 250 octets on the server. Where
+// clients can make up keys, set maxmemory there: with the policy volatile-ttl the
+// keys nearest to their full buckets make room, with noeviction a server without
+// room does not decide, and is away.
 package redisstore
 
 import (

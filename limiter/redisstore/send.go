@@ -90,9 +90,10 @@ func (s *Store) run(ctx context.Context, runs [][]*call) error {
 	return failure
 }
 
-// exec sends commands in one round trip. Their errors say how it went.
+// exec sends commands in one round trip, on a cluster one to each node. Their
+// errors say how it went.
 func (s *Store) exec(ctx context.Context, commands []redis.Cmder) {
-	if len(commands) == 1 {
+	if s.lanes.cluster == nil {
 		_ = s.client.Process(ctx, commands[0])
 		return
 	}

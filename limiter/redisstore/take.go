@@ -13,9 +13,9 @@ var errTimeout = errors.New("no answer in time")
 
 // Take decides about all asks as one, in one round trip; the package comment
 // says what a cluster makes of that, and what becomes of asks that the server
-// does not decide. It returns within Config.Timeout, or when ctx ends: then with
-// its error, and what was under way may be spent. Ask.Overflow is not used: what
-// there is room for is the server's matter.
+// does not decide. It returns within Config.Timeout; when ctx ends before, with
+// its error, and what was under way may be spent. Ask.Overflow is for the buckets
+// of [Local] alone: what there is room for is otherwise the server's matter.
 func (s *Store) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.State, error) {
 	if len(asks) > limiter.MaxAsks {
 		return nil, fmt.Errorf("limiter: %d asks are more than %d", len(asks), limiter.MaxAsks)
@@ -221,7 +221,8 @@ func (t take) giveBack(p *part) {
 	if undo == nil {
 		return
 	}
-	if c := newCall(undo); p.lane.do(c, true) {
-		go p.lane.lead(t.store.ctx, c)
+	lane := t.store.lanes.of(undo[0].key) // where the next ask for it goes
+	if c := newCall(undo); lane.do(c, true) {
+		go lane.lead(t.store.ctx, c)
 	}
 }
