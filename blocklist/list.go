@@ -101,6 +101,12 @@ func NewList(cfg ListConfig) (*List, error) {
 	return l, nil
 }
 
+// Validate reports what is wrong with cfg, without looking at the file.
+func (cfg ListConfig) Validate() error {
+	_, err := cfg.filled()
+	return err
+}
+
 func (cfg ListConfig) filled() (ListConfig, error) {
 	var errs []error
 	bad := func(field string, v any, why string) {
