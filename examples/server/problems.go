@@ -244,9 +244,21 @@ func hostPort(s string) bool {
 	return err == nil && host != "" && perr == nil && n > 0
 }
 
-// short is an error of package relay without what repeats where we are:
-// "relay: Local[0] \"x\": why".
+// short is an error of one of our packages without what repeats where we are:
+// "relay: Local[0] \"x\": why", "limiter: RatesConfig.Rules[0] (\"x\"): why".
 func short(err error) string {
-	_, why, _ := strings.Cut(strings.TrimPrefix(err.Error(), "relay: "), ": ")
+	text := err.Error()
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: "} {
+		text = strings.TrimPrefix(text, known)
+	}
+	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {
+		if why, ok := strings.CutPrefix(text, config); ok {
+			return strings.ReplaceAll(why, "\n", "; ")
+		}
+	}
+	_, why, ok := strings.Cut(text, ": ")
+	if !ok {
+		why = text
+	}
 	return strings.ReplaceAll(why, "\n", "; ")
 }
