@@ -234,10 +234,10 @@ func take(ctx context.Context, store Store, asks []Ask) ([]State, error) {
 	for some := range slices.Chunk(asks, MaxAsks) {
 		s, err := store.Take(ctx, some)
 		if err != nil {
-			return nil, fmt.Errorf("limiter: store: %w", err)
+			return nil, err
 		}
 		if len(s) != len(some) {
-			return nil, fmt.Errorf("limiter: store: %d states for %d asks", len(s), len(some))
+			return nil, fmt.Errorf("limiter: a store has %d states for %d asks", len(s), len(some))
 		}
 		states = append(states, s...)
 	}
