@@ -14,8 +14,9 @@ import (
 
 // Logins counts failed logins, so that who guesses is shut out and who owns the
 // account is not, as long as she comes from a network that it was proven from
-// before. It knows no accounts: a login that exists costs what any other does. It
-// is safe for concurrent use.
+// before. It knows no accounts: a login that exists costs what any other does.
+// Where the store forgets, nobody is at home until the next success. It is safe
+// for concurrent use.
 type Logins struct {
 	cfg       LoginsConfig
 	store     Store

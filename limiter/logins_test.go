@@ -296,12 +296,12 @@ func TestLoginsLockedRate(t *testing.T) {
 	})
 }
 
-// TestBruteForce has 100 networks guess one password for a day, some thousand
+// TestBruteForce has 100 networks guess one password for 15 hours, some thousand
 // times, one after the other and side by side, while the owner logs in from her
 // own address throughout.
 func TestBruteForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const networks, rounds = 100, 48 // one each half hour
+		const networks, rounds = 100, 30 // one each half hour
 		lk := logins(t, memory(t), limiter.LoginsConfig{})
 		l := bubble(t, lk.Check())
 		const owner = "192.0.2.7"

@@ -230,16 +230,20 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 // take asks store, in portions where there is more than it takes at once: that
 // is only of what is given back.
 func take(ctx context.Context, store Store, asks []Ask) ([]State, error) {
-	states := make([]State, 0, len(asks))
+	var states []State
 	for some := range slices.Chunk(asks, MaxAsks) {
 		s, err := store.Take(ctx, some)
 		if err != nil {
-			return nil, fmt.Errorf("limiter: store: %w", err)
+			return nil, err
 		}
 		if len(s) != len(some) {
-			return nil, fmt.Errorf("limiter: store: %d states for %d asks", len(s), len(some))
+			return nil, fmt.Errorf("limiter: a store has %d states for %d asks", len(s), len(some))
 		}
-		states = append(states, s...)
+		if states == nil {
+			states = s
+		} else {
+			states = append(states, s...)
+		}
 	}
 	return states, nil
 }

@@ -225,7 +225,7 @@ func TestRatesStoreFails(t *testing.T) {
 	l.play(t, "192.0.2.1", begun+unknown+"CLOSE")
 	select {
 	case err := <-failed:
-		wants(t, err, "limiter: store: "+errBroken.Error())
+		wants(t, err, errBroken.Error())
 	case <-time.After(5 * time.Second):
 		t.Error("nothing was reported")
 	}
