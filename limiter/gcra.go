@@ -31,51 +31,28 @@ func (a *Ask) Validate() error {
 // in whatever portions they are asked for; each ask costs less than one
 // nanosecond too little.
 func (a *Ask) Spend(now, tat int64) (next int64, st State) {
-	if a.Limit.N <= 0 || a.Limit.Per <= 0 {
+	r, ok := a.rule()
+	if !ok {
 		return 0, a.Limit.boundless()
 	}
-	now = min(now, maxNow)
-	full := now + a.Limit.window() // the tat of a key with nothing left
-	tat = min(max(tat, now), full+int64(a.Debt))
-	ok := true
-	switch {
-	case a.N > 0:
-		cost := a.Limit.cost(uint64(a.N))
-		ok = cost <= full-tat
-		if ok {
-			tat += cost
-		} else if a.Force {
-			tat += min(cost, full+int64(a.Debt)-tat)
-		}
-	case a.N < 0:
-		tat -= min(a.Limit.cost(-uint64(a.N)), tat-now)
-	default:
-		ok = a.Limit.cost(1) <= full-tat
-	}
-	return tat, a.stand(now, tat, full, ok)
+	next, ok = r.spend(now, tat)
+	return next, r.stand(now, next, ok)
 }
 
 // Look is how a key stands before a is spent: State.OK says whether it would
 // be, but nothing is. Where Take refuses asks because another had no room, this
 // is their state.
 func (a *Ask) Look(now, tat int64) State {
-	if a.Limit.N <= 0 || a.Limit.Per <= 0 {
+	r, ok := a.rule()
+	if !ok {
 		return a.Limit.boundless()
 	}
-	now = min(now, maxNow)
-	full := now + a.Limit.window()
-	tat = min(max(tat, now), full+int64(a.Debt))
-	return a.stand(now, tat, full, a.N < 0 || a.Limit.cost(a.wish()) <= full-tat)
+	_, ok = r.spend(now, tat)
+	return r.stand(now, r.bound(now, tat), ok)
 }
 
-// wish is for how many units Retry is the wait.
-func (a *Ask) wish() uint64 { return uint64(max(a.N, 1)) }
-
-// maxNow is far beyond any clock, and keeps sums from overflowing.
-const maxNow = 1 << 62
-
-// boundless is how every key stands under a limit without N: all is there under
-// the zero Limit, nothing under one that is not valid.
+// boundless is how every key stands under a limit that has no rule: all is
+// there under the zero Limit, nothing under one that is not valid.
 func (l *Limit) boundless() State {
 	if l.N == 0 {
 		return State{OK: true, Left: math.MaxInt}
@@ -83,17 +60,78 @@ func (l *Limit) boundless() State {
 	return State{Retry: Never}
 }
 
-// stand describes a key whose tat is between now and full+Debt.
-func (a *Ask) stand(now, tat, full int64, ok bool) State {
-	st := State{OK: ok, Full: time.Duration(tat - now)}
-	room := full - tat
-	if room >= 0 {
-		st.Left = a.Limit.units(room)
+// rule is what a bucket's decisions are computed from, in nanoseconds.
+type rule struct {
+	ask    *Ask
+	window int64 // of a bucket with nothing left, until it is full
+	most   int64 // and of one as far in debt as can be
+	unit   int64 // cost of one unit
+	cost   int64 // of what is asked for; of what is given back, negative
+}
+
+// rule reports with ok whether a is valid and has a limit.
+func (a *Ask) rule() (r rule, ok bool) {
+	l := &a.Limit
+	if l.N <= 0 || l.Per <= 0 || int64(l.N) > int64(l.Per) || l.Per > MaxWindow || l.Burst < 0 || a.Debt < 0 || a.Debt > MaxWindow {
+		return r, false
 	}
-	if a.N > a.Limit.burst() {
+	r = rule{ask: a, window: int64(l.Per), unit: int64(l.Per) / int64(l.N)}
+	if l.Burst != 0 && l.Burst != l.N {
+		if r.window = l.cost(uint64(l.Burst)); r.window > int64(MaxWindow) {
+			return r, false
+		}
+	}
+	r.most = r.window + int64(a.Debt)
+	switch {
+	case a.N == 1:
+		r.cost = r.unit
+	case a.N > 1:
+		r.cost = l.cost(uint64(a.N))
+	case a.N < 0:
+		r.cost = -l.cost(-uint64(a.N))
+	}
+	return r, true
+}
+
+// maxNow is far beyond any clock, and keeps sums from overflowing.
+const maxNow = 1 << 62
+
+// bound returns the tat that counts.
+func (r *rule) bound(now, tat int64) int64 {
+	now = min(now, maxNow)
+	return min(max(tat, now), now+r.most)
+}
+
+// spend returns the tat after the decision, and whether there was room.
+func (r *rule) spend(now, tat int64) (next int64, ok bool) {
+	tat = r.bound(now, tat)
+	now = min(now, maxNow)
+	switch room := now + r.window - tat; {
+	case r.cost < 0:
+		return max(tat+r.cost, now), true
+	case r.cost == 0:
+		return tat, r.unit <= room
+	case r.cost <= room:
+		return tat + r.cost, true
+	case r.ask.Force:
+		return tat + min(r.cost, now+r.most-tat), false
+	}
+	return tat, false
+}
+
+// stand describes a key whose tat is bound, after a decision.
+func (r *rule) stand(now, tat int64, ok bool) State {
+	now = min(now, maxNow)
+	st := State{OK: ok, Full: time.Duration(tat - now)}
+	room := now + r.window - tat
+	if room >= 0 {
+		st.Left = r.ask.Limit.units(room)
+	}
+	switch wish := max(r.cost, r.unit); {
+	case wish > r.window:
 		st.Retry = Never
-	} else if cost := a.Limit.cost(a.wish()); cost > room {
-		st.Retry = time.Duration(cost - room)
+	case wish > room:
+		st.Retry = time.Duration(wish - room)
 	}
 	return st
 }

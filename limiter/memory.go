@@ -62,10 +62,13 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 		shift:  uint(64 - bits.Len(uint(n-1))),
 		shards: make([]shard, n),
 	}
+	empty := make(table, 1)
 	for i := range m.shards {
 		m.shards[i].max = own / n
+		m.shards[i].table.Store(&empty)
 	}
 	m.spill.max = shared
+	m.spill.table.Store(&empty)
 	return m, nil
 }
 
@@ -86,15 +89,13 @@ func (m *Memory) shard(hash uint64) *shard { return &m.shards[hash>>m.shift] }
 // here waits.
 func (m *Memory) Take(ctx context.Context, asks []Ask) ([]State, error) {
 	states := make([]State, len(asks))
+	var err error
 	if len(asks) == 1 {
-		st, err := m.TakeOne(asks[0])
-		if err != nil {
-			return nil, err
-		}
-		states[0] = st
-		return states, nil
+		states[0], err = m.TakeOne(asks[0])
+	} else {
+		err = m.takeAll(asks, states)
 	}
-	if err := m.takeAll(asks, states); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return states, nil
@@ -103,42 +104,28 @@ func (m *Memory) Take(ctx context.Context, asks []Ask) ([]State, error) {
 // TakeOne decides about one ask, and allocates nothing. The only error is that
 // of an ask that is not valid.
 func (m *Memory) TakeOne(ask Ask) (State, error) {
-	if err := ask.Validate(); err != nil {
-		return State{}, fmt.Errorf("limiter: %w", err)
-	}
-	if ask.Limit.N == 0 {
-		return ask.Limit.boundless(), nil
+	r, ok := ask.rule()
+	if !ok {
+		return ask.unruled()
 	}
 	h := m.hash(ask.Key, &ask.Limit)
 	now := m.now()
-	s := m.shard(h)
-	s.mu.Lock()
-	if s.holds(h, now) {
-		next, st := ask.Spend(now, s.tat(h))
-		s.put(h, now, next, &st, false)
-		s.mu.Unlock()
-		return st, nil
+	st, ok := m.shard(h).take(h, now, &r, false)
+	if !ok && ask.Overflow != "" {
+		st, ok = m.spill.take(m.hash(ask.Overflow, &ask.Limit), now, &r, false)
 	}
-	s.overflowed++
-	s.mu.Unlock()
-
-	s = &m.spill
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h = m.overflow(&ask, now)
-	next, st := ask.Spend(now, s.tat(h))
-	s.put(h, now, next, &st, true)
+	if !ok {
+		st, _ = m.spill.take(m.hash("", &ask.Limit), now, &r, true)
+	}
 	return st, nil
 }
 
-// overflow is the hash of the shared bucket that decides about a. Callers hold
-// the lock of m.spill.
-func (m *Memory) overflow(a *Ask, now int64) uint64 {
-	h := m.hash(a.Overflow, &a.Limit)
-	if a.Overflow != "" && !m.spill.holds(h, now) {
-		h = m.hash("", &a.Limit)
+// unruled is the answer to an ask without a rule.
+func (a *Ask) unruled() (State, error) {
+	if err := a.Validate(); err != nil {
+		return State{}, fmt.Errorf("limiter: %w", err)
 	}
-	return h
+	return a.Limit.boundless(), nil
 }
 
 // Allow takes one unit, and reports whether it was there. It is false for a

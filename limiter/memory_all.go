@@ -1,52 +1,67 @@
 package limiter
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
 
 // turn is one ask of several while they are decided.
 type turn struct {
-	shard *shard // nil under the zero Limit
+	rule  rule
+	shard *shard // nil without a limit
 	hash  uint64
-	next  int64
+	first int   // the first ask for the same key, itself often
+	slot  *slot // of a first ask whose key is there, and busy meanwhile
+	was   word  // what the slot held
+	word  word  // and is to hold; of first asks, both
 }
 
-// takeAll decides about asks while it holds the locks of all their shards.
+// takeAll decides about asks under the locks of all their shards.
 func (m *Memory) takeAll(asks []Ask, states []State) error {
 	if len(asks) > MaxAsks {
-		return errTooManyAsks
+		return errors.New("limiter: more than MaxAsks asks in one Take")
 	}
-	var room [8]turn
-	turns := room[:0]
-	if len(asks) > len(room) {
+	var few [4]turn
+	turns := few[:0]
+	if len(asks) > len(few) {
 		turns = make([]turn, 0, len(asks))
 	}
-	var used [maxShards]bool
+	var set shardSet
 	for i := range asks {
 		a := &asks[i]
-		if err := a.Validate(); err != nil {
-			return fmt.Errorf("limiter: ask %d: %w", i, err)
-		}
-		var t turn
-		if a.Limit.N > 0 {
+		r, ok := a.rule()
+		t := turn{rule: r}
+		if ok {
 			t.hash = m.hash(a.Key, &a.Limit)
 			t.shard = m.shard(t.hash)
-			used[t.hash>>m.shift] = true
+			set.add(t.hash >> m.shift)
+		} else if st, err := a.unruled(); err != nil {
+			return fmt.Errorf("%w (ask %d)", err, i)
+		} else {
+			states[i] = st
 		}
 		turns = append(turns, t)
 	}
-	for i := range m.shards {
-		if used[i] {
-			m.shards[i].mu.Lock()
-		}
-	}
+	set.each(func(i int) { m.shards[i].mu.Lock() })
 	m.spill.mu.Lock()
 	m.decide(asks, turns, states)
 	m.spill.mu.Unlock()
-	for i := range m.shards {
-		if used[i] {
-			m.shards[i].mu.Unlock()
+	set.each(func(i int) { m.shards[i].mu.Unlock() })
+	return nil
+}
+
+// shardSet is a set of shards, in the order in which they are locked.
+type shardSet [maxShards / 64]uint64
+
+func (s *shardSet) add(i uint64) { s[i/64] |= 1 << (i % 64) }
+
+func (s *shardSet) each(f func(i int)) {
+	for j, w := range s {
+		for ; w != 0; w &= w - 1 {
+			f(j*64 + bits.TrailingZeros64(w))
 		}
 	}
-	return nil
 }
 
 // decide fills in states, and keeps what was spent. Callers hold the locks of
@@ -54,53 +69,100 @@ func (m *Memory) takeAll(asks []Ask, states []State) error {
 func (m *Memory) decide(asks []Ask, turns []turn, states []State) {
 	now := m.now()
 	for i := range turns {
-		if t := &turns[i]; t.shard != nil && !t.shard.holds(t.hash, now) {
-			t.shard.overflowed++
-			t.shard, t.hash = &m.spill, m.overflow(&asks[i], now)
+		m.find(turns, i, asks[i].Overflow, now)
+	}
+	all := true
+	for i := range turns {
+		if t := &turns[i]; t.shard != nil {
+			states[i] = t.spend(now, &turns[t.first].word)
+			all = all && (states[i].OK || asks[i].Force)
 		}
 	}
-	refused := false
-	for i := range turns {
-		t, a := &turns[i], &asks[i]
-		t.next, states[i] = a.Spend(now, before(turns, i))
-		refused = refused || !states[i].OK && !a.Force
-	}
-	if refused {
+	if !all {
 		for i := range turns {
-			t, a := &turns[i], &asks[i]
-			tat := before(turns, i)
-			if a.Force {
-				t.next, states[i] = a.Spend(now, tat)
+			turns[i].word = turns[i].was
+		}
+		for i := range turns {
+			t := &turns[i]
+			if t.shard == nil {
 				continue
 			}
-			ok := states[i].OK
-			t.next, states[i] = tat, a.Look(now, tat)
-			states[i].OK = ok
+			word := &turns[t.first].word
+			if asks[i].Force {
+				states[i] = t.spend(now, word)
+			} else {
+				states[i] = t.refuse(now, word, states[i].OK)
+			}
 		}
 	}
 	for i := range turns {
-		t, a := &turns[i], &asks[i]
-		if t.shard == nil || t.shard.put(t.hash, now, t.next, &states[i], t.shard == &m.spill) {
-			continue
+		if t := &turns[i]; t.slot != nil {
+			t.slot.word.Store(uint64(t.word))
 		}
-		// An ask before this one has taken the last room in reach.
-		t.shard.overflowed++
-		h := m.overflow(a, now)
-		next, _ := a.Spend(now, m.spill.tat(h))
-		m.spill.put(h, now, next, &states[i], true)
+	}
+	for i := range turns {
+		// With must, for the room that was there may have gone to another ask.
+		if t := &turns[i]; t.shard != nil && t.first == i && t.slot == nil && t.word.tat() > now {
+			t.shard.insert(t.hash, t.word, now, true)
+		}
 	}
 }
 
-// before is the tat that turn i finds.
-func before(turns []turn, i int) int64 {
+// find looks up the key of turn i, and makes it busy. What its Overflow stands
+// for is looked up where there is no room for it.
+func (m *Memory) find(turns []turn, i int, overflow string, now int64) {
 	t := &turns[i]
-	if t.shard == nil {
-		return 0
+	if t.shard == nil || t.join(turns[:i]) {
+		return
 	}
-	for j := i - 1; j >= 0; j-- {
-		if turns[j].hash == t.hash && turns[j].shard == t.shard {
-			return turns[j].next
+	e := t.shard.table.Load().find(t.hash)
+	if e == nil && !t.shard.room(t.hash, now) {
+		t.shard.overflowed++
+		limit := &t.rule.ask.Limit
+		t.shard = &m.spill
+		for _, key := range []string{overflow, ""} {
+			t.hash = m.hash(key, limit)
+			if t.join(turns[:i]) {
+				return
+			}
+			if e = t.shard.table.Load().find(t.hash); e != nil || t.shard.room(t.hash, now) {
+				break
+			}
 		}
 	}
-	return t.shard.tat(t.hash)
+	t.first, t.slot = i, e
+	if e != nil {
+		t.was = word(e.word.Swap(busy))
+		t.word = t.was
+	}
+}
+
+// join looks for t's key among the turns before it.
+func (t *turn) join(before []turn) bool {
+	for i := range before {
+		if b := &before[i]; b.hash == t.hash && b.shard == t.shard {
+			t.first = b.first
+			return true
+		}
+	}
+	return false
+}
+
+// spend decides about t, whose key's word is w.
+func (t *turn) spend(now int64, w *word) State {
+	next, ok := t.rule.spend(now, w.tat())
+	if t.rule.cost != 0 {
+		*w = w.after(now, next, ok, &t.rule)
+	}
+	return t.rule.stand(now, next, ok)
+}
+
+// refuse is what becomes of t when not all asks have room; ok says whether it
+// had.
+func (t *turn) refuse(now int64, w *word, ok bool) State {
+	tat := t.rule.bound(now, w.tat())
+	if !ok && t.rule.cost != 0 {
+		*w = w.after(now, tat, ok, &t.rule)
+	}
+	return t.rule.stand(now, tat, ok)
 }
