@@ -182,6 +182,7 @@ func (f *fleet) end() (sum report) {
 // restarted. What they admit together stays within the bound that the package
 // comment states, and no Take lasts.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	spent := func(srv *server, part int) func() bool { // part of what the server gives, in hundredths
 		s := srv.store(Config{Timeout: slow})
 		return func() bool { return takeOne(t, s, "hot", faultLimit, 0).Left <= faultBurst*(100-part)/100 }
