@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,7 +67,7 @@ func freePort(t testing.TB) string {
 func (s *server) start() {
 	s.t.Helper()
 	path := require.Program(s.t, "redis-server")
-	s.cmd = exec.Command(path, append([]string{"--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.args...)...)
+	s.cmd = exec.Command(path, append(slices.Clone(s.args), "--dir", s.dir, "--save", "", "--daemonize", "no")...)
 	var out bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
 	if err := s.cmd.Start(); err != nil {

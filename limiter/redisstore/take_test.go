@@ -35,6 +35,7 @@ func all(t testing.TB, s *Store, asks ...limiter.Ask) []limiter.State {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	srv := start(t)
 	n := 0
 	storetest.Run(t, storetest.Config{Exact: true, New: func(t *testing.T) limiter.Store {
