@@ -6,23 +6,43 @@ import (
 )
 
 // prefixTable finds the longest prefix that has an address in it. K is an IPv4
-// address, or the upper half of an IPv6 one. It costs 12 octets a prefix for
-// IPv4 and 16 for IPv6, and a fifteenth of the keys on top.
+// address, or the upper half of an IPv6 one: rows of 12 and 16 octets, and one
+// octet a row for what leads to them.
+//
+// Memory is what a search waits for, so it touches little of it: one word of
+// the heads, one bucket, and the row that fits; none of the rows where nothing
+// can fit.
 type prefixTable[K uint32 | uint64] struct {
-	keys []K          // the first address of each prefix, ascending; of equal ones the wider prefix first
-	meta []prefixMeta // of the same index
+	rows []prefixRow[K] // by key, of equal ones the wider prefix first
 
-	// levels lead to a key without touching many of them: levels[0] has every
-	// fan-th of keys, each further one every fan-th of the one before.
-	levels [][]K
+	// An address falls into a bucket by its first headBits, of which only those
+	// that occur have buckets, and the tailBits behind them: so buckets are even
+	// where addresses are, and cost nothing where there are none.
+	heads    []headWord
+	tailBits int
+	buckets  []uint32 // where the rows of each begin, and covered; one more at the end
+	wide     bool     // there are prefixes shorter than headBits
 }
 
-// fan is how many keys of a level are looked through: a cache line or two.
-const fan = 16
+const (
+	headBits   = 12
+	bucketRows = 4 // how many rows a bucket has on the average
+)
 
-// prefixMeta is what is known of a prefix besides its first address.
-type prefixMeta struct {
-	up   uint32 // where the next wider prefix around this one stands, plus 1; 0 when there is none
+// covered marks a bucket of which an earlier row may cover a part.
+const covered = 1 << 31
+
+// headWord is 64 values of headBits: which of them occur, and how many do
+// before.
+type headWord struct {
+	bits   uint64
+	before int
+}
+
+// prefixRow is a prefix and what is known of it.
+type prefixRow[K comparable] struct {
+	key  K      // its first address
+	up   uint32 // where the next wider prefix around it stands, plus 1; 0 when there is none
 	note packed
 }
 
@@ -39,64 +59,79 @@ func pack(length int, note uint32) packed { return packed(length-1)<<noteBits | 
 func (p packed) length() int  { return int(p>>noteBits) + 1 }
 func (p packed) note() uint32 { return uint32(p) & (maxNotes - 1) }
 
-// last returns the index of the last key that is at most x, -1 when there is none.
-func (t *prefixTable[K]) last(x K) int {
-	at := 0 // the block of fan keys to look through
-	for i := len(t.levels) - 1; i >= 0; i-- {
-		level := t.levels[i]
-		at = at*fan + atMost(level[at*fan:min(len(level), (at+1)*fan)], x) - 1
-		if at < 0 {
-			return -1
-		}
+// width is how many bits a key has.
+func (t *prefixTable[K]) width() int { return bits.Len64(uint64(^K(0))) }
+
+// bucket returns the first bucket with addresses from x on, and whether x is in it.
+func (t *prefixTable[K]) bucket(x K) (i int, in bool) {
+	head := int(x >> (t.width() - headBits))
+	word := &t.heads[head/64]
+	i = (word.before + bits.OnesCount64(word.bits&(1<<(head%64)-1))) << t.tailBits
+	if word.bits>>(head%64)&1 == 0 {
+		return i, false
 	}
-	return at*fan + atMost(t.keys[at*fan:min(len(t.keys), (at+1)*fan)], x) - 1
+	return i | int(x<<headBits>>(t.width()-t.tailBits)), true
 }
 
-// atMost counts the keys that are at most x.
-func atMost[K uint32 | uint64](keys []K, x K) (n int) {
-	for _, k := range keys {
-		if k <= x {
-			n++
+// last returns the index of the last row whose key is at most x. It is -1 when
+// there is none, or none that x could be in.
+func (t *prefixTable[K]) last(x K) int {
+	b, in := t.bucket(x)
+	if !in {
+		if !t.wide {
+			return -1
 		}
+		return int(t.buckets[b]&^covered) - 1
 	}
-	return n
+	start := t.buckets[b]
+	last := int(start&^covered) - 1
+	rows := t.rows[last+1 : t.buckets[b+1]&^covered]
+	n := 0
+	if len(rows) <= 4*bucketRows {
+		for i := range rows {
+			if rows[i].key <= x {
+				n = i + 1
+			}
+		}
+	} else {
+		n = sort.Search(len(rows), func(i int) bool { return rows[i].key > x })
+	}
+	if n == 0 && start&covered == 0 {
+		return -1
+	}
+	return last + n
 }
 
 // find returns the most specific prefix around x that is live.
 func (t *prefixTable[K]) find(x K, notes []note) (length int, n *note) {
+	if len(t.rows) == 0 {
+		return 0, nil
+	}
 	i := t.last(x)
 	if i < 0 {
 		return 0, nil
 	}
-	common := bits.LeadingZeros64(uint64(t.keys[i]^x)) - bits.LeadingZeros64(uint64(^K(0)))
-	return climb(t.meta, i, common, notes)
+	return climb(t.rows, i, bits.LeadingZeros64(uint64(t.rows[i].key^x))-64+t.width(), notes)
 }
 
 // climb goes from a prefix to the wider ones around it, up to the first that is
 // live and at most common long. The first addresses of all of them are that of
 // the one at index i, cut to their length: whatever else begins like it is in
 // no prefix that is longer than what both have in common.
-func climb(meta []prefixMeta, i, common int, notes []note) (length int, n *note) {
+func climb[K comparable](rows []prefixRow[K], i, common int, notes []note) (length int, n *note) {
 	for i >= 0 {
-		m := &meta[i]
-		if length := m.note.length(); length <= common {
-			if n := &notes[m.note.note()]; n.live() {
+		row := &rows[i]
+		if length := row.note.length(); length <= common {
+			if n := &notes[row.note.note()]; n.live() {
 				return length, n
 			}
 		}
-		i = int(m.up) - 1
+		i = int(row.up) - 1
 	}
 	return 0, nil
 }
 
-// longTable is a prefixTable for IPv6 prefixes of more than 64 bits, at 24
-// octets a prefix.
-type longTable struct {
-	keys []longKey
-	meta []prefixMeta
-}
-
-// longKey is an IPv6 address.
+// longKey is an IPv6 address, of prefixes of more than 64 bits.
 type longKey struct{ hi, lo uint64 }
 
 func (a longKey) compare(b longKey) int {
@@ -109,6 +144,7 @@ func (a longKey) compare(b longKey) int {
 	return 1
 }
 
+// common is how many bits two addresses share.
 func (a longKey) common(b longKey) int {
 	if a.hi != b.hi {
 		return bits.LeadingZeros64(a.hi ^ b.hi)
@@ -116,10 +152,14 @@ func (a longKey) common(b longKey) int {
 	return 64 + bits.LeadingZeros64(a.lo^b.lo)
 }
 
+// longTable is a prefixTable for IPv6 prefixes of more than 64 bits, at 24
+// octets a prefix.
+type longTable struct{ rows []prefixRow[longKey] }
+
 func (t *longTable) find(x longKey, notes []note) (length int, n *note) {
-	i := sort.Search(len(t.keys), func(i int) bool { return t.keys[i].compare(x) > 0 }) - 1
+	i := sort.Search(len(t.rows), func(i int) bool { return t.rows[i].key.compare(x) > 0 }) - 1
 	if i < 0 {
 		return 0, nil
 	}
-	return climb(t.meta, i, t.keys[i].common(x), notes)
+	return climb(t.rows, i, t.rows[i].key.common(x), notes)
 }

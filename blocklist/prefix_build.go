@@ -58,15 +58,13 @@ func (b *prefixes) tables(notes []note) (v4 prefixTable[uint32], short prefixTab
 	slices.SortFunc(b.long, func(x, y longPrefix) int {
 		return cmp.Or(x.key.compare(y.key), cmp.Compare(x.note, y.note))
 	})
-	v4.keys, v4.meta = nest(len(b.v4), notes,
+	v4 = newPrefixTable(nest(len(b.v4), notes,
 		func(i int) (uint32, packed) { return uint32(b.v4[i] >> 32), packed(b.v4[i]) },
-		func(x, y uint32) int { return bits.LeadingZeros32(x ^ y) })
-	v4.index()
-	short.keys, short.meta = nest(len(b.short), notes,
+		func(x, y uint32) int { return bits.LeadingZeros32(x ^ y) }))
+	short = newPrefixTable(nest(len(b.short), notes,
 		func(i int) (uint64, packed) { return b.short[i].key, b.short[i].note },
-		func(x, y uint64) int { return bits.LeadingZeros64(x ^ y) })
-	short.index()
-	long.keys, long.meta = nest(len(b.long), notes,
+		func(x, y uint64) int { return bits.LeadingZeros64(x ^ y) }))
+	long.rows = nest(len(b.long), notes,
 		func(i int) (longKey, packed) { return b.long[i].key, b.long[i].note },
 		longKey.common)
 	return v4, short, long
@@ -74,13 +72,13 @@ func (b *prefixes) tables(notes []note) (v4 prefixTable[uint32], short prefixTab
 
 // nest takes n sorted prefixes, drops what repeats another, and finds for each
 // the next wider one around it. common tells how many bits two keys share.
-func nest[K comparable](n int, notes []note, at func(int) (K, packed), common func(K, K) int) ([]K, []prefixMeta) {
+func nest[K comparable](n int, notes []note, at func(int) (K, packed), common func(K, K) int) []prefixRow[K] {
 	type open struct {
 		key    K
 		length int
 		last   uint32 // where it stands, plus 1
 	}
-	keys, meta := make([]K, 0, n), make([]prefixMeta, 0, n)
+	rows := make([]prefixRow[K], 0, n)
 	var around [128]open // the prefixes around the one at hand, widest first
 	depth := 0
 	for i := 0; i < n; {
@@ -104,28 +102,67 @@ func nest[K comparable](n int, notes []note, at func(int) (K, packed), common fu
 		}
 		for _, number := range same { // what goes first comes last
 			if number > 0 {
-				keys = append(keys, key)
-				meta = append(meta, prefixMeta{up, pack(length, number-1)})
-				up = uint32(len(meta))
+				rows = append(rows, prefixRow[K]{key, up, pack(length, number-1)})
+				up = uint32(len(rows))
 			}
 		}
 		around[depth] = open{key, length, up}
 		depth++
 	}
-	if cap(keys)-len(keys) > len(keys)/8 { // many repeat another
-		keys, meta = slices.Clone(keys), slices.Clone(meta)
+	if cap(rows)-len(rows) > len(rows)/8 { // many repeat another
+		rows = slices.Clone(rows)
 	}
-	return keys, meta
+	return rows
 }
 
-// index makes the levels.
-func (t *prefixTable[K]) index() {
-	for level := t.keys; len(level) > fan; {
-		next := make([]K, 0, (len(level)+fan-1)/fan)
-		for i := 0; i < len(level); i += fan {
-			next = append(next, level[i])
-		}
-		t.levels = append(t.levels, next)
-		level = next
+// newPrefixTable makes the table of rows, which are sorted and nested.
+func newPrefixTable[K uint32 | uint64](rows []prefixRow[K]) prefixTable[K] {
+	t := prefixTable[K]{rows: rows}
+	if len(rows) == 0 {
+		return t
 	}
+	t.heads = make([]headWord, 1<<headBits/64)
+	for i := range rows {
+		head := int(rows[i].key >> (t.width() - headBits))
+		t.heads[head/64].bits |= 1 << (head % 64)
+		t.wide = t.wide || rows[i].note.length() < headBits
+	}
+	heads := 0
+	for i := range t.heads {
+		t.heads[i].before = heads
+		heads += bits.OnesCount64(t.heads[i].bits)
+	}
+	t.tailBits = min(bits.Len(uint(len(rows)/bucketRows/heads)), t.width()-headBits)
+	t.buckets = make([]uint32, heads<<t.tailBits+1)
+	row := 0
+	for head := range 1 << headBits {
+		if t.heads[head/64].bits>>(head%64)&1 == 0 {
+			continue
+		}
+		for tail := range 1 << t.tailBits {
+			first := K(head)<<(t.width()-headBits) | K(tail)<<(t.width()-headBits-t.tailBits)
+			for row < len(rows) && rows[row].key < first {
+				row++
+			}
+			b, _ := t.bucket(first)
+			t.buckets[b] = uint32(row)
+			if row > 0 && t.around(row-1, first) {
+				t.buckets[b] |= covered
+			}
+		}
+	}
+	t.buckets[len(t.buckets)-1] = uint32(len(rows))
+	return t
+}
+
+// around reports whether the prefix of a row, or a wider one, has x in it.
+func (t *prefixTable[K]) around(row int, x K) bool {
+	common := bits.LeadingZeros64(uint64(t.rows[row].key^x)) - 64 + t.width()
+	for row >= 0 {
+		if t.rows[row].note.length() <= common {
+			return true
+		}
+		row = int(t.rows[row].up) - 1
+	}
+	return false
 }

@@ -123,7 +123,7 @@ func (b *Builder) Set() *Set {
 // Len is how many entries the set has. Of entries with the same value and word
 // it keeps the one that expires last.
 func (s *Set) Len() int {
-	n := len(s.v4.keys) + len(s.v6.keys) + len(s.long.keys)
+	n := len(s.v4.rows) + len(s.v6.rows) + len(s.long.rows)
 	for _, t := range s.tables {
 		if t != nil {
 			n += t.count
@@ -183,7 +183,7 @@ func (s *Set) FindAddr(a netip.Addr) (p netip.Prefix, e Entry, ok bool) {
 	case a.IsValid():
 		a = a.WithZone("")
 		key := key6(a)
-		if len(s.long.keys) > 0 {
+		if len(s.long.rows) > 0 {
 			length, n = s.long.find(key, s.notes)
 		}
 		if n == nil {

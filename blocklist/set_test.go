@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -288,8 +287,8 @@ func TestRepeatedEntries(t *testing.T) {
 		}
 	}
 	s := b.Set()
-	if s.Len() != 9 || len(s.tables[Domain].text) > 100 || len(s.tables[Domain].slots) > 10 || cap(s.v4.keys) > 10 {
-		t.Errorf("%d entries in %d octets, %d slots, %d keys", s.Len(), len(s.tables[Domain].text), len(s.tables[Domain].slots), cap(s.v4.keys))
+	if s.Len() != 9 || len(s.tables[Domain].text) > 100 || len(s.tables[Domain].slots) > 10 || cap(s.v4.rows) > 10 {
+		t.Errorf("%d entries in %d octets, %d slots, %d rows", s.Len(), len(s.tables[Domain].text), len(s.tables[Domain].slots), cap(s.v4.rows))
 	}
 	if m, ok := s.Find(Query{Kind: Domain, Value: "a.example.org"}); !ok || m.Entry.Word != Allow {
 		t.Errorf("%+v, %v", m, ok)
@@ -347,24 +346,5 @@ func TestFindDoesNotAllocate(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.1")
 	if n := testing.AllocsPerRun(100, func() { s.FindAddr(addr) }); n > 0 {
 		t.Errorf("%v: %v allocations", addr, n)
-	}
-}
-
-func TestSearchLevels(t *testing.T) {
-	for _, n := range []int{0, 1, 15, 16, 17, 255, 256, 257, 5000} {
-		var table prefixTable[uint32]
-		for i := range n {
-			table.keys = append(table.keys, uint32(i*3+2))
-		}
-		table.index()
-		for x := range uint32(3*n + 5) {
-			want, found := slices.BinarySearch(table.keys, x)
-			if !found {
-				want--
-			}
-			if got := table.last(x); got != want {
-				t.Fatalf("%d keys: last(%d) = %d, want %d", n, x, got, want)
-			}
-		}
 	}
 }
