@@ -3,8 +3,10 @@ package blocklist_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -126,4 +128,41 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil || back != c {
 		t.Errorf("%+v, %v\nwant %+v", back, err, c)
 	}
+}
+
+// FuzzHandler: whatever is sent, what is added is well-formed, and nothing is
+// served without the token.
+func FuzzHandler(f *testing.F) {
+	f.Add("POST", "", `{"kind":"addr","value":"192.0.2.1","word":"block","source":"ann","ttl":60}`)
+	f.Add("POST", "", `{"kind":"mailbox","value":"ann@example.org","word":"allow","source":"ann"}`)
+	f.Add("DELETE", "kind=addr&value=192.0.2.1&by=ann", "")
+	f.Fuzz(func(t *testing.T, method, query, body string) {
+		d, err := blocklist.NewDynamic(blocklist.DynamicConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := blocklist.Handler(d, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &http.Request{Method: method, URL: &url.URL{Path: "/entries", RawQuery: query}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 401 || d.Len() != 0 {
+			t.Fatalf("without a token: %d", w.Code)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Body = io.NopCloser(strings.NewReader(body))
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if (w.Code == 201) != (d.Len() == 1) {
+			t.Errorf("%d, and %d entries", w.Code, d.Len())
+		}
+		for _, it := range d.List() {
+			again, ok := d.Get(it.Kind, it.Value)
+			if !ok || again != it || it.Auto || it.Source == "" || it.Expires.IsZero() {
+				t.Errorf("%+v, %v", it, ok)
+			}
+		}
+	})
 }

@@ -39,7 +39,7 @@ func main() {
 		os.Exit(2)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "blocklist:", err)
+		fmt.Fprintln(os.Stderr, "blocklist:", strings.TrimPrefix(err.Error(), "blocklist: "))
 		os.Exit(1)
 	}
 }

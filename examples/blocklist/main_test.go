@@ -51,7 +51,7 @@ func TestFile(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", got, said)
 	}
 	if got, want := session(t, place, "remove addr 192.0.2.0/24", "add addr example.org", "add -for 20000h addr 192.0.2.1"),
-		"error: blocklist: no such entry\n"+
+		"error: blocklist: entry addr \"192.0.2.0/24\": no such entry\n"+
 			"error: blocklist: entry addr \"example.org\": is neither an address nor a prefix\n"+
 			"error: blocklist: entry addr \"192.0.2.1\": stays longer than MaxTTL, 8760h0m0s\n"; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
