@@ -71,7 +71,7 @@ func TestDynamicAgreesWithSet(t *testing.T) {
 			}
 			a, okA := d.Find(q)
 			b, okB := s.Find(q)
-			if okA != okB || a.Rank != b.Rank || a.Entry.Word != b.Entry.Word || a.Entry.Value != b.Entry.Value {
+			if okA != okB || a.Rank != b.Rank || a.Entry.Word != b.Entry.Word { // of equals either may be named
 				t.Fatalf("round %d: %+v among %+v:\ndynamic %+v, %v\nset     %+v, %v", round, q, entries, a, okA, b, okB)
 			}
 		}

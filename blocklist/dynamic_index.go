@@ -199,7 +199,7 @@ func (f *finder) seesPatterns(ix *index, q Query) {
 			return
 		}
 		below, both := ix.names[key{q.Kind, '*', name}], ix.names[key{q.Kind, '.', name}]
-		if both != nil && both.Word == Allow && (below == nil || below.Word != Allow) { // as specific as below
+		if both != nil && both.Word == Allow { // as specific as below
 			below, both = both, below
 		}
 		if f.sees(below) || f.sees(both) {
