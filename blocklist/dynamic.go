@@ -130,7 +130,7 @@ func (cfg DynamicConfig) filled() (DynamicConfig, error) {
 		cfg.Entries = 100_000
 	}
 	if cfg.AutoEntries == 0 {
-		cfg.AutoEntries = cfg.Entries - cfg.Entries/10
+		cfg.AutoEntries = cfg.Entries - (cfg.Entries+9)/10
 	}
 	if cfg.Entries < 0 {
 		bad("Entries", cfg.Entries, "must not be negative")
@@ -152,7 +152,7 @@ func (cfg DynamicConfig) filled() (DynamicConfig, error) {
 	}
 	cfg.Protect = slices.Clone(cfg.Protect)
 	for i, p := range cfg.Protect {
-		n, err := normalPrefix(p.String())
+		n, err := foldPrefix(p)
 		if err != nil {
 			bad(fmt.Sprintf("Protect[%d]", i), p, err.Error())
 		}
@@ -246,7 +246,7 @@ func (d *Dynamic) lock(ctx context.Context) error {
 	case d.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("blocklist: waiting for other changes: %w", ctx.Err())
+		return fmt.Errorf("waiting for other changes: %w", ctx.Err())
 	}
 }
 

@@ -28,10 +28,18 @@ func (d *Dynamic) AddAuto(ctx context.Context, e Entry) error {
 }
 
 func (d *Dynamic) add(ctx context.Context, it Item) error {
-	asked := it.Value
+	err := d.tryAdd(ctx, it)
+	if err != nil {
+		return fmt.Errorf("blocklist: entry %v %.80q: %w", it.Kind, it.Value, err)
+	}
+	return nil
+}
+
+// tryAdd is add without a prefix to its errors.
+func (d *Dynamic) tryAdd(ctx context.Context, it Item) error {
 	it, err := d.vet(it, time.Now())
 	if err != nil {
-		return fmt.Errorf("blocklist: entry %v %.80q: %w", it.Kind, asked, err)
+		return err
 	}
 	if err := d.lock(ctx); err != nil {
 		return err
@@ -41,8 +49,7 @@ func (d *Dynamic) add(ctx context.Context, it Item) error {
 	if err != nil || done {
 		return err
 	}
-	c := Change{Time: it.Added, Op: Added, Item: it, By: it.Source, Why: it.Reason}
-	return d.carryOut(ctx, c)
+	return d.carryOut(ctx, Change{Time: it.Added, Op: Added, Item: it, By: it.Source, Why: it.Reason})
 }
 
 // vet returns it in normal form, with the time it has. Its errors are without
@@ -123,13 +130,13 @@ func (d *Dynamic) admit(it Item) (done bool, err error) {
 		p, _ := normalPrefix(it.Value)
 		for h := range d.ix.allows {
 			if h.prefix.Overlaps(p) && h.Expires.After(now) {
-				return false, fmt.Errorf("blocklist: entry %v %q: %w: allowed by %s of %s", it.Kind, it.Value, ErrProtected, h.Value, h.Source)
+				return false, fmt.Errorf("%w: allowed by %s of %s", ErrProtected, h.Value, h.Source)
 			}
 		}
 		if old != nil && (!old.Auto || !it.Expires.After(old.Expires)) {
 			return true, nil
 		}
-		if (old == nil) && d.ix.autos >= d.cfg.AutoEntries {
+		if old == nil && d.ix.autos >= d.cfg.AutoEntries {
 			return false, ErrFull
 		}
 	}
@@ -142,12 +149,21 @@ func (d *Dynamic) admit(it Item) (done bool, err error) {
 // Remove removes the entry for value, in any form that its kind has; by and why
 // are for the record.
 func (d *Dynamic) Remove(ctx context.Context, kind Kind, value, by, why string) error {
-	e, err := Entry{Kind: kind, Value: value, Word: Block}.normal()
-	if err == nil && by == "" {
-		err = errors.New("nobody says who removes it")
-	}
+	err := d.tryRemove(ctx, kind, value, by, why)
 	if err != nil {
 		return fmt.Errorf("blocklist: entry %v %.80q: %w", kind, value, err)
+	}
+	return nil
+}
+
+// tryRemove is Remove without a prefix to its errors.
+func (d *Dynamic) tryRemove(ctx context.Context, kind Kind, value, by, why string) error {
+	e, err := Entry{Kind: kind, Value: value, Word: Block}.normal()
+	if err != nil {
+		return err
+	}
+	if by == "" {
+		return errors.New("nobody says who removes it")
 	}
 	if err := d.lock(ctx); err != nil {
 		return err
@@ -160,8 +176,7 @@ func (d *Dynamic) Remove(ctx context.Context, kind Kind, value, by, why string) 
 	if h == nil || !h.Expires.After(now) {
 		return ErrNotFound
 	}
-	c := Change{Time: now.Round(0).UTC(), Op: Removed, Item: h.Item, By: oneLine(by), Why: oneLine(why)}
-	return d.carryOut(ctx, c)
+	return d.carryOut(ctx, Change{Time: now.Round(0).UTC(), Op: Removed, Item: h.Item, By: oneLine(by), Why: oneLine(why)})
 }
 
 // carryOut puts c in the store and in force. Callers hold the turn.

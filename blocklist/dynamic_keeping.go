@@ -79,7 +79,7 @@ func (k *keeping) keep(ctx context.Context, d *Dynamic, c Change) (seq uint64, e
 	if k.store == nil {
 		return 0, nil
 	}
-	id := c.Item.key()
+	id, why := c.Item.key(), ErrNotKept
 	if !k.away {
 		seq, err = k.store.Apply(ctx, c)
 		switch {
@@ -97,13 +97,14 @@ func (k *keeping) keep(ctx context.Context, d *Dynamic, c Change) (seq uint64, e
 		if ctx.Err() == nil { // else it says nothing of the store
 			k.tell(d, err)
 		}
+		why = fmt.Errorf("%w: %w", ErrNotKept, err)
 	}
 	if _, ok := k.pending[id]; !ok && len(k.pending) >= d.cfg.Entries {
 		return 0, ErrFull
 	}
 	k.pending[id] = c
 	k.remind()
-	return 0, ErrNotKept
+	return 0, why
 }
 
 // remind makes the loop come round.

@@ -58,22 +58,23 @@ type Change struct {
 	Why  string
 }
 
+// What errors are that a caller may have to tell apart.
 var (
 	// ErrByHand is the answer to an automatic entry where a person's word
 	// stands for the same value.
-	ErrByHand = errors.New("blocklist: a person has spoken on this already")
+	ErrByHand = errors.New("a person has spoken on this already")
 
 	// ErrProtected is the answer to an automatic entry that would block what must
 	// not be blocked.
-	ErrProtected = errors.New("blocklist: protected")
+	ErrProtected = errors.New("protected")
 
 	// ErrFull says that there is no room for another entry.
-	ErrFull = errors.New("blocklist: no room for another entry")
+	ErrFull = errors.New("no room for another entry")
 
 	// ErrNotFound says that there is no such entry.
-	ErrNotFound = errors.New("blocklist: no such entry")
+	ErrNotFound = errors.New("no such entry")
 
 	// ErrNotKept says that a change is in force in this process, and that the
 	// store could not be told yet.
-	ErrNotKept = errors.New("blocklist: in force here, but not kept yet")
+	ErrNotKept = errors.New("in force here, but not kept yet")
 )

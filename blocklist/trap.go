@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -270,7 +269,11 @@ func network(addr netip.Addr) netip.Prefix {
 	return p
 }
 
-// reason is what the entry says.
+// reason is what the entry says: short, because an attack makes many.
 func (ev *TrapEvent) reason() string {
-	return "mail to " + strings.Join(ev.Traps[:min(len(ev.Traps), 3)], ", ") + " in " + ev.Transaction
+	others := ""
+	if n := len(ev.Traps) - 1; n > 0 {
+		others = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("mail to %.100s%s in %s", ev.Traps[0], others, ev.Transaction)
 }

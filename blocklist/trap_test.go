@@ -121,7 +121,7 @@ func TestTrap(t *testing.T) {
 		}
 		items := s.d.List()
 		if len(items) != 1 || !items[0].Auto || items[0].Source != "traps" || !items[0].Expires.Equal(ev.Until) ||
-			items[0].Reason != "mail to Trap@EXAMPLE.org, bob@a.old.example in "+ev.Transaction {
+			items[0].Reason != "mail to Trap@EXAMPLE.org and 1 more in "+ev.Transaction {
 			t.Errorf("%+v", items)
 		}
 		if got := s.delivered(); len(got) != 1 || len(got[0].To) != 3 {
