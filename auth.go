@@ -71,11 +71,24 @@ type exchange struct {
 	attempt *AuthAttempt
 	next    sasl.Server
 	named   bool // the first response has been read
+	asked   bool // the mechanism was
 }
 
 // Next hands on to the mechanism what the checks have nothing against.
 func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error) {
 	s := x.session
+	if s.conn.lost() { // half a response proves nothing
+		return nil, false, errGone
+	}
+	if x.asked {
+		if err := s.waited(); err != nil {
+			return nil, false, err
+		}
+	}
+	if x.asked || response == nil || !oneStepMechanism(x.attempt.Mechanism) {
+		s.standAlone() // RFC 4954, section 4
+	}
+	x.asked = true
 	if !s.attempt.CompareAndSwap(x.attempt, nil) {
 		return nil, false, reply(503, smtp.EnhancedCode{5, 5, 1}, "No AUTH exchange under way")
 	}

@@ -150,3 +150,44 @@ func TestLoginDoesNotOutliveStartTLS(t *testing.T) {
 		t.Errorf("logins %q: want demo in clear text, nobody under TLS, on one Conn", logins)
 	}
 }
+
+// TestPipelinedAuth: nothing may be sent along with AUTH, unless it is over in
+// one step (RFC 4954, section 4).
+func TestPipelinedAuth(t *testing.T) {
+	const mail = `MAIL FROM:<a@client.example>\r\n"`
+	three := func(more string) string { return "C: AUTH X-THREE\nS: 334\n" + `C! "YQ==\r\n` + more + `"` + "\n" }
+	step, last := "C: YQ==\nS: 334\nC: YQ==\nS: 235\n", `C! "YQ==\r\n`
+	secret := plain("demo", "secret")
+	for _, tt := range []struct {
+		name, send   string
+		clear, below string // what comes of it in clear text, and inside TLS
+		mails        int
+	}{
+		{"in one step", `C! "AUTH PLAIN ` + secret + `\r\n` + mail, "S: 235\nS: 250", "S: 235\nS: 250", 1},
+		{"in one step that fails", `C! "AUTH PLAIN ` + plain("demo", "wrong") + `\r\n` + mail, "S: 535\nS: 250", "S: 535\nS: 250", 1},
+		{"the response", `C! "AUTH PLAIN\r\n` + secret + `\r\n"`, "S: 554\nS: EOF", "S: 334\nS: 503\nS: EOF", 0},
+		{"behind the response", "C: AUTH PLAIN\nS: 334\n" + `C! "` + secret + `\r\n` + mail, "S: 554\nS: EOF", "S: 235\nS: 503\nS: EOF", 0},
+		{"two responses", three(`YQ==\r\n`), "S: 554\nS: EOF", "S: 334\nS: 503\nS: EOF", 0},
+		{"behind many steps", "C: AUTH X-THREE\nS: 334\nC: YQ==\nS: 334\nC: YQ==\nS: 334\n" + last + mail, "S: 554\nS: EOF", "S: 235\nS: 503\nS: EOF", 0},
+		{"nothing", "C: AUTH X-THREE\nS: 334\nC: YQ==\nS: 334\n" + step + "C: MAIL FROM:<a@client.example>", "S: 250", "S: 250", 1},
+	} {
+		for _, below := range []bool{false, true} {
+			want, start := tt.clear, hello
+			if below {
+				want, start = tt.below, hello+"STARTTLS\n"
+			}
+			t.Run(fmt.Sprint(tt.name, " ", below), func(t *testing.T) {
+				l := bare(func(l *lab) { l.backend.auth, l.AllowInsecureAuth = true, true })
+				if below {
+					withTLS(l)
+					l.AllowInsecureAuth = false
+				}
+				guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{})
+				smtpguardtest.Play(t, l.target(), start+tt.send+"\n"+want)
+				if n := l.backend.called("Mail"); n != tt.mails {
+					t.Errorf("the backend got %d MAIL, want %d", n, tt.mails)
+				}
+			})
+		}
+	}
+}

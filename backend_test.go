@@ -71,6 +71,18 @@ func (m *memory) call(what string) {
 	m.calls = append(m.calls, what)
 }
 
+// called counts the calls of what.
+func (m *memory) called(what string) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.calls {
+		if c == what {
+			n++
+		}
+	}
+	return n
+}
+
 func (m *memory) mails() []mail {
 	m.mu.Lock()
 	defer m.mu.Unlock()

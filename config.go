@@ -26,6 +26,8 @@ type Config struct {
 	// Octets.
 	Octets     OctetPolicy
 	OctetRules []OctetRule
+
+	EightBit EightBitPolicy
 }
 
 // HelloPolicy is what happens to an EHLO identity that is neither a domain name
@@ -55,6 +57,16 @@ type OctetRule struct {
 	Logins   []string
 	Policy   OctetPolicy
 }
+
+// EightBitPolicy is what happens to 8-bit octets in the header section of a
+// message that did not ask for SMTPUTF8 (RFC 6532, section 3.2, allows them to
+// those that did alone).
+type EightBitPolicy int
+
+const (
+	EightBitNote   EightBitPolicy = iota // accepted, with an event: much old software sends them
+	EightBitRefuse                       // 554 5.6.0
+)
 
 // fits reports whether the rule speaks of c.
 func (r *OctetRule) fits(c *Conn) bool {
@@ -178,12 +190,20 @@ func (cfg *Config) validate() error {
 		if r.Policy < OctetsReject || r.Policy > OctetsAllow {
 			bad(fmt.Sprintf("OctetRules[%d].Policy", i), int(r.Policy), "is no OctetPolicy")
 		}
+		for _, p := range r.Networks {
+			if !p.IsValid() {
+				bad(fmt.Sprintf("OctetRules[%d].Networks", i), p, "is no network")
+			}
+		}
 		if len(r.Networks) == 0 && len(r.Logins) == 0 {
 			bad(fmt.Sprintf("OctetRules[%d]", i), "empty", "names no network and no login: it fits nobody")
 		}
 	}
 	if cfg.Hello != HelloNote && cfg.Hello != HelloRefuse {
 		bad("Hello", int(cfg.Hello), "is no HelloPolicy")
+	}
+	if cfg.EightBit != EightBitNote && cfg.EightBit != EightBitRefuse {
+		bad("EightBit", int(cfg.EightBit), "is no EightBitPolicy")
 	}
 	if !validHostname(cfg.Hostname) {
 		bad("Hostname", fmt.Sprintf("%q", cfg.Hostname), "is no domain name")

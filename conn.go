@@ -51,6 +51,7 @@ type Conn struct {
 	refusals   atomic.Int64
 	dead       atomic.Bool // given up: the next reply is the last one
 	accounting accounting
+	leaving    atomic.Pointer[Transaction] // aborted by the client: its Data is about to account for it
 
 	// Of the session's goroutine alone.
 	accepted Stage    // at which an allow list spoke for the connection; 0 when none did

@@ -3,8 +3,10 @@ package smtpguard_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
 
@@ -31,6 +33,8 @@ func TestContentEnds(t *testing.T) {
 		{"dot and CR", begun + `C! "a: b\r\n\r\n.\rx\r\n.\r\n"` + "\nS: 554\nC: NOOP\nS: 250", 0},
 		{"nothing", begun + "C: .\nS: 250", 1},
 		{"illegal pipelining behind it", begun + `C! "a: b\r\n.\r\nDATA\r\nx\r\n.\r\n"` + "\nS: 250\nS: 554\nS: EOF", 1},
+		{"illegal pipelining behind as much as go-smtp reads at once", begun + `C! "a: b\r\n.\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nNOOP ` +
+			strings.Repeat("x", 4028) + `\r\nDATA\r\nx\r\n.\r\n"` + "\nS: 250\nS: 554\nS: EOF", 1},
 		{"a bare LF behind it", begun + `C! "a: b\r\n.\r\nNOOP\n"` + "\nS: 250\nS: 521\nS: EOF", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,6 +76,133 @@ func TestForeignReader(t *testing.T) {
 	smtpguardtest.Play(t, l.target(), "HELLO\n"+envelope+"C: DATA\nS: 354\nC: subject: x\nC:\nC: quiet\nC: .\nS: 250")
 	if got := fmt.Sprint(l.backend.mails()); !strings.Contains(got, "QUIET") {
 		t.Errorf("delivered %s", got)
+	}
+}
+
+// tap is a listener whose connections see what is read.
+type tap struct {
+	net.Listener
+	seen *strings.Builder
+}
+
+func (l tap) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return tapped{nc, l.seen}, err
+}
+
+type tapped struct {
+	net.Conn
+	seen *strings.Builder
+}
+
+func (c tapped) NetConn() net.Conn { return c.Conn }
+
+func (c tapped) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.seen.Write(p[:n])
+	return n, err
+}
+
+// TestForeignConn: content is not read past a connection that somebody puts
+// around ours.
+func TestForeignConn(t *testing.T) {
+	var seen strings.Builder
+	l, g := wrapped(t, bare(), smtpguard.Config{})
+	l.serve = func(ln net.Listener) error {
+		gl, err := g.Listen(l.Server, ln, smtpguard.ListenConfig{})
+		if err != nil {
+			t.Error(err)
+			return err
+		}
+		defer gl.Close()
+		return l.Serve(tap{gl, &seen})
+	}
+	smtpguardtest.Play(t, l.target(), "HELLO\n"+envelope+"C: DATA\nS: 354\nC: quiet\nC: .\nS: 250\nC: QUIT\nS: 221\nS: EOF")
+	if !strings.Contains(seen.String(), "quiet") {
+		t.Errorf("the connection has seen %q", seen.String())
+	}
+}
+
+// counts is a middleware that puts a reader of its own around content.
+type counts struct{ smtp.Backend }
+
+func (b counts) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	s, err := b.Backend.NewSession(c)
+	return counting{s}, err
+}
+
+type counting struct{ smtp.Session }
+
+func (s counting) Data(r io.Reader) error {
+	var n octetCount
+	return s.Session.Data(io.TeeReader(r, &n))
+}
+
+type octetCount int
+
+func (n *octetCount) Write(p []byte) (int, error) { *n += octetCount(len(p)); return len(p), nil }
+
+// TestForeignReaderOfBDAT: a chunk that is cut short is no message, whoever is in
+// between.
+func TestForeignReaderOfBDAT(t *testing.T) {
+	const cut = envelope + "C! \"BDAT 100 LAST\\r\\nshort\"\nHALFCLOSE\nS: 421\nS: EOF"
+	const whole = "\n" + envelope + "C! \"BDAT 3\\r\\nx\\r\\n\"\nS: 250\nC: RSET\nS: 250\n" +
+		envelope + "C! \"BDAT 3\\r\\ny\\r\\n\" \"BDAT 0 LAST\\r\\nQUIT\\r\\n\"\nS: 250\nS: 250\nS: 221"
+	for _, tt := range []struct {
+		script string
+		mails  int
+	}{{hello + cut, 0}, {hello + "STARTTLS\n" + cut, 0}, {hello + whole, 1}, {hello + "STARTTLS\n" + whole, 1}} {
+		l := bare(withTLS)
+		guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{})
+		l.Backend = counts{l.Backend}
+		smtpguardtest.Play(t, l.target(), tt.script)
+		if n := len(l.backend.mails()); n != tt.mails {
+			t.Errorf("%q: %d messages delivered, want %d", tt.script, n, tt.mails)
+		}
+	}
+}
+
+// TestHalfLines: go-smtp runs the half of a line that it had read when the
+// connection broke off. Nothing comes of it.
+func TestHalfLines(t *testing.T) {
+	for _, tt := range []struct{ name, script string }{
+		{"BDAT before a timeout", hello + envelope + `C! "BDAT 5\r\nshort" "BDAT 0 LAST"` + "\nS: 250\nWAIT 400ms\nS: 421\nS: EOF|421"},
+		{"BDAT before an end", hello + envelope + `C! "BDAT 5\r\nshort" "BDAT 0 LAST"` + "\nS: 250\nHALFCLOSE\nS: 421\nS: EOF|421"},
+		{"BDAT before a refusal", hello + envelope + `C! "BDAT 5\r\nshort" "BDAT 0 LAST"` + "\nS: 250\nWAIT 50ms\n" + `C! "\nDATA\r\n"` + "\nS: 521\nS: 421\nS: EOF|421"},
+		{"RCPT before a refusal", hello + `C! "MAIL FROM:<a@client.example>\r\n" "RCPT TO:<b@example.org>"` + "\nS: 250\nWAIT 50ms\n" + `C! "\nDATA\r\n"` + "\nS: 521\nS: 421\nS: EOF"},
+		{"a response before a refusal", hello + "C: AUTH PLAIN\nS: 334\n" + `C! "` + plain("demo", "secret") + `"` + "\nWAIT 50ms\n" + `C! "\r\nx"` + "\nS: 554\nS: 421\nS: EOF"},
+		{"a response before an end", hello + "C: AUTH PLAIN\nS: 334\n" + `C! "` + plain("demo", "secret") + `"` + "\nHALFCLOSE\nS: 421\nS: EOF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := bare(func(l *lab) { l.backend.auth, l.AllowInsecureAuth, l.ReadTimeout = true, true, 300*time.Millisecond })
+			guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{BodyTimeout: 300 * time.Millisecond})
+			smtpguardtest.Play(t, l.target(), tt.script)
+			if n := len(l.backend.mails()); n != 0 {
+				t.Errorf("%d messages delivered", n)
+			}
+			if strings.HasPrefix(tt.name, "RCPT") && l.backend.called("Rcpt") > 0 {
+				t.Error("the backend was called")
+			}
+			for _, ev := range l.events.of(smtpguard.KindAuth) {
+				if !strings.Contains(ev.Error, "given up") {
+					t.Errorf("AUTH ended with %q", ev.Error)
+				}
+			}
+		})
+	}
+}
+
+// TestResponseIsNoCommand: what a client pipelines behind AUTH, where it may,
+// is a response or a command, and only go-smtp knows. The chunk that a BDAT line
+// speaks of which is a response may hold a message.
+func TestResponseIsNoCommand(t *testing.T) {
+	const inside = `MAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nhello\r\n.\r\n` // 71 octets
+	l := bare(func(l *lab) { l.backend.auth, l.AllowInsecureAuth = true, true })
+	guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{AllowPipelining: true})
+	smtpguardtest.Play(t, l.target(), hello+`C! "AUTH PLAIN\r\nBDAT 71\r\n`+inside+`DATA\r\n"`+
+		"\nS: 334\nS: 454\nS: 250\nS: 250\nS: 354\nS: 250\nS: 502\n"+envelope+"C: DATA\nS: 354\nC: x\nC: .\nS: 250")
+	if got := l.backend.mails(); len(got) != 2 || !strings.HasSuffix(got[0].body, "\r\n\r\nhello\r\n") {
+		t.Errorf("delivered %q", got)
 	}
 }
 

@@ -90,6 +90,7 @@ func (s *session) over(tx *Transaction) {
 	tx.mu.Unlock()
 	if ended {
 		s.account(tx)
+		close(tx.gone)
 	}
 }
 
@@ -121,7 +122,8 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	}
 	msg, err := g.spool.receive(r, in)
 	if err == nil {
-		if w == nil || !bdat || !w.truncated(c.tlsConn()) {
+		// A middleware outside may have put its reader around that of a BDAT.
+		if w == nil || !bdat && s.first() || !w.truncated(c.tlsConn()) {
 			tx.mu.Lock()
 			tx.message = msg
 			tx.mu.Unlock()
@@ -258,6 +260,10 @@ func (s *session) finish(tx *Transaction) {
 	tx.ended = true
 	if tx.cancel != nil {
 		tx.cancel()
+	}
+	if !again && running {
+		tx.gone = make(chan struct{})
+		c.leaving.Store(tx)
 	}
 	tx.mu.Unlock()
 	if !again && !running {

@@ -23,9 +23,9 @@ type session struct {
 	next  smtp.Session
 	outer bool // owns the transactions: no other guard is around this one
 
-	hello      string // as last judged
-	rehello    bool   // EHLO was repeated under another name and is to be judged
-	helloReads uint64 // what the wire had read when EHLO came
+	hello   string // as last judged
+	rehello bool   // EHLO was repeated under another name and is to be judged
+	alone   uint64 // what the wire had read when a command came that nothing may be sent along with
 
 	attempt atomic.Pointer[AuthAttempt] // AUTH under way, while no command is at work on it
 	out     atomic.Bool                 // Logout was called: a command that goes on must tidy up itself
@@ -44,7 +44,7 @@ var errGone = reply(421, smtp.EnhancedCode{4, 7, 0}, "Closing connection")
 // NewSession begins a session: at the first EHLO, and again after STARTTLS.
 func (b *backend) NewSession(sc *smtp.Conn) (smtp.Session, error) {
 	c := b.connOf(sc)
-	if c == nil || c.dead.Load() || c.isClosed() {
+	if c == nil || c.lost() {
 		return nil, errGone
 	}
 	s := &session{b: b, conn: c, outer: c.ownedBy(b)}
@@ -184,9 +184,9 @@ func (c *Conn) meet(g *Guard) bool {
 // greetedAs notes an EHLO whose reply is yet to be written.
 func (s *session) greetedAs(name string) {
 	s.hello = name
+	s.standAlone()
 	if w := s.conn.wire; w != nil && s.outer {
 		w.hello()
-		s.helloReads = w.reads()
 	}
 }
 
@@ -218,17 +218,22 @@ func (s *session) judgeHello() error {
 	return nil
 }
 
-// enter begins a command: nothing runs on a connection that was given up (nor
-// the half of a line that go-smtp had read when it broke off), and what the last
-// command left to account for comes first.
+// lost reports whether nothing runs on the connection any more: it was given up,
+// or it broke off, and go-smtp runs the half of a line that it had read.
+func (c *Conn) lost() bool { return c.dead.Load() || c.isClosed() || c.wire != nil && c.wire.failed() }
+
+// enter begins a command, where one may run. What the last one left to account
+// for comes first.
 func (s *session) enter() error {
-	w := s.conn.wire
-	if s.conn.dead.Load() || s.conn.isClosed() || w != nil && w.failed() {
+	if s.conn.lost() {
 		s.conn.hangUp()
 		return errGone
 	}
 	if s.outer {
 		s.endAttempt()
+		if tx := s.conn.leaving.Swap(nil); tx != nil {
+			<-tx.gone
+		}
 		s.conn.accounting.wait()
 	}
 	return nil
@@ -236,8 +241,9 @@ func (s *session) enter() error {
 
 // greeted judges a repeated EHLO before what may follow it, for which go-smtp
 // has no hook of its own, and refuses what was sent along with an EHLO, for its
-// reply tells the client whether it may pipeline at all (RFC 2920, section 3.1).
-// In clear text the wire has seen that already; under TLS only this can.
+// reply tells the client whether it may pipeline at all (RFC 2920, section 3.1),
+// or with AUTH. In clear text the wire has seen that already; under TLS only
+// this can.
 func (s *session) greeted() error {
 	if s.rehello {
 		if err := s.judgeHello(); err != nil {
@@ -245,12 +251,25 @@ func (s *session) greeted() error {
 		}
 		s.rehello = false
 	}
-	if w := s.conn.wire; s.outer && w != nil && w.reads() == s.helloReads && !w.allowPipelining() {
-		s.note(KindNote, "command pipelined with EHLO", nil)
+	return s.waited()
+}
+
+// waited refuses what was sent along with a command that nothing may be sent
+// along with.
+func (s *session) waited() error {
+	if w := s.conn.wire; s.outer && w != nil && w.reads() == s.alone && !w.allowPipelining() {
+		s.note(KindNote, "pipelined with EHLO or AUTH", nil)
 		s.conn.hangUp()
-		return reply(503, smtp.EnhancedCode{5, 5, 1}, "Command sent before the reply to EHLO")
+		return reply(503, smtp.EnhancedCode{5, 5, 1}, "Sent before the reply to the last command")
 	}
 	return nil
+}
+
+// standAlone says that nothing may be sent along with the command under way.
+func (s *session) standAlone() {
+	if w := s.conn.wire; w != nil && s.outer {
+		s.alone = w.reads()
+	}
 }
 
 // Mail begins a transaction.

@@ -289,6 +289,10 @@ func (t *taking) finish() error {
 	}
 	s := &t.scan
 	s.finish()
+	raw := s.eightBit && !t.in.utf8
+	if raw && t.sp.cfg.EightBit == EightBitRefuse {
+		return refused(554, 5, 6, 0, "8-bit octets in the header need SMTPUTF8", "8-bit octets in the header section without SMTPUTF8")
+	}
 	if t.file != nil {
 		// Now, while a failing disk can still be answered for.
 		if err := t.loadHeader(); err != nil {
@@ -310,7 +314,7 @@ func (t *taking) finish() error {
 	if s.longLines > 0 {
 		t.in.note(fmt.Sprintf("%d lines of over 998 octets", s.longLines))
 	}
-	if s.eightBit && !t.in.utf8 {
+	if raw {
 		t.in.note("8-bit octets in the header section without SMTPUTF8")
 	}
 	if s.malformed {

@@ -80,6 +80,32 @@ func TestLimits(t *testing.T) {
 	m.close()
 }
 
+func TestEightBit(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		utf8 bool
+		ok   bool
+	}{
+		{"Subject: \xfc\r\n\r\n", false, false},
+		{"Subject: \xfc\r\n\r\n" + lines(50_000), false, false}, // from a file
+		{"Subject: ü\r\n\r\n", true, true},
+		{"Subject: u\r\n\r\n\xfc", false, true},
+	} {
+		sp := testSpooler(t, func(cfg *Config) { cfg.EightBit, cfg.Spool.Memory = EightBitRefuse, 8<<10 })
+		m, err := sp.receive(strings.NewReader(tt.in), intake{utf8: tt.utf8})
+		var ref *refusal
+		if (err == nil) != tt.ok || err != nil && !errors.As(err, &ref) {
+			t.Errorf("%.20q, SMTPUTF8 %v: %v", tt.in, tt.utf8, err)
+		}
+		if m != nil {
+			m.close()
+		}
+		if n := sp.used.Load(); n != 0 {
+			t.Errorf("%.20q: %d octets of the budget are kept", tt.in, n)
+		}
+	}
+}
+
 // content of n octets, in lines, that differ.
 func lines(n int) string {
 	var b strings.Builder

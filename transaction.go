@@ -28,8 +28,9 @@ type Transaction struct {
 	marks   []string // who wants it quarantined
 	ctx     context.Context
 	cancel  context.CancelFunc
-	ended   bool // no later command belongs to it
-	inData  bool // Data runs, and finishes what Reset ended meanwhile
+	ended   bool          // no later command belongs to it
+	inData  bool          // Data runs, and finishes what Reset ended meanwhile
+	gone    chan struct{} // closed when it has
 	results []CheckResult
 	outcome Outcome
 

@@ -152,6 +152,7 @@ func (w *wire) received(p []byte, n int) (int, error) {
 		w.mu.Unlock()
 		return n, nil
 	}
+	w.lines.behind = len(w.unread) > 0
 	out, refusal := w.lines.next(p[:n], w.wanted)
 	if refusal != "" {
 		w.dead = net.ErrClosed
@@ -216,7 +217,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	default:
 		final := len(p) > 3 && p[3] == ' '
 		if len(p) > 2 && p[0] == '3' {
-			w.lines.response = string(p[:3]) == "334"
+			w.lines.response = string(p[:3]) == "334" && w.lines.state != cmdBlind
 			final = false
 		}
 		pause = w.reply(final)

@@ -3,6 +3,7 @@ package smtpguard
 import (
 	"bytes"
 	"io"
+	"net"
 
 	"github.com/emersion/go-smtp"
 )
@@ -37,11 +38,12 @@ const (
 )
 
 // direct returns the content that go-smtp is about to read from r, read past
-// it, or nil where that cannot be done: under TLS, when r is a middleware's, or
-// when the client has sent more than the DATA line.
+// it, or nil where that cannot be done: under TLS, when somebody else's reader or
+// connection is in between, or when the client has sent more than the DATA line.
 func (s *session) direct() *contentDirect {
-	w, srv := s.conn.wire, s.conn.SMTP().Server()
-	if w == nil || srv.Debug != nil || !s.first() || !w.beginDirect() {
+	w, sc := s.conn.wire, s.conn.SMTP()
+	srv := sc.Server()
+	if w == nil || sc.Conn() != net.Conn(w) || srv.Debug != nil || !s.first() || !w.beginDirect() {
 		return nil
 	}
 	s.dots = contentDirect{w: w, limit: srv.MaxMessageBytes}

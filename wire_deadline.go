@@ -130,10 +130,16 @@ func (w *wire) enterBody(bdat bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := &w.deadlines
-	d.began, d.octets, d.mode = time.Now(), 0, dataBody
+	mode := dataBody
 	if bdat {
-		d.mode = bdatBody
+		mode = bdatBody
 		d.bdats++
+		if d.mode == dataBody {
+			return // this transfer was aborted before it began
+		}
+	}
+	d.began, d.octets, d.mode = time.Now(), 0, mode
+	if bdat {
 		w.slide() // go-smtp may be reading already
 	}
 }
@@ -142,7 +148,7 @@ func (w *wire) enterBody(bdat bool) {
 func (w *wire) leaveBody() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.deadlines.bdats--; w.deadlines.bdats == 0 {
+	if w.deadlines.bdats--; w.deadlines.bdats == 0 && w.deadlines.mode == bdatBody { // DATA may follow an abort
 		w.deadlines.mode = noBody
 		w.arm(w.deadlines.within(w.deadlines.asked))
 	}

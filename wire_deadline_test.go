@@ -313,3 +313,27 @@ func TestWait(t *testing.T) {
 		a.do("QUIT", "221 ")
 	})
 }
+
+// The Data of a BDAT transfer that was aborted may begin and end beside the
+// content of the message after it.
+func TestAbortedBDATBesideContent(t *testing.T) {
+	server, client := net.Pipe()
+	defer server.Close()
+	defer client.Close()
+	w := &wire{Conn: server, listener: &Listener{cfg: ListenConfig{}.filled()}}
+	for name, steps := range map[string][]func(){
+		"began before": {func() { w.enterBody(true) }, func() { w.enterBody(false) }, w.leaveBody},
+		"begins late":  {func() { w.enterBody(false) }, func() { w.enterBody(true) }, w.leaveBody},
+	} {
+		for _, f := range steps {
+			f()
+		}
+		if w.deadlines.mode != dataBody {
+			t.Errorf("%s: the deadline moves no more with the content", name)
+		}
+		w.SetReadDeadline(time.Now())
+		if w.deadlines.mode != noBody || w.deadlines.bdats != 0 {
+			t.Errorf("%s: mode %d after it, %d transfers", name, w.deadlines.mode, w.deadlines.bdats)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package smtpguard
 import (
 	"bytes"
 	"strconv"
+	"strings"
 )
 
 // cmdLines follows the command lines in what a client sends in clear text. It
@@ -11,7 +12,8 @@ import (
 // it reads on after a reply without one. A BDAT line says itself how much
 // follows. Content that the session reads directly never comes here. When a client
 // pipelines behind the end of other DATA content, nothing is looked at until
-// content ends together with its segment.
+// content ends together with its segment. The same goes for what a client
+// pipelines behind AUTH.
 type cmdLines struct {
 	host            string // completes a bare postmaster; "" leaves it
 	allowPipelining bool
@@ -19,6 +21,7 @@ type cmdLines struct {
 
 	state    cmdState
 	started  bool    // the first line has been seen
+	behind   bool    // more octets than those looked at have come
 	response bool    // the next line answers a 334
 	tail     [5]byte // the last octets so far
 	content  bool    // they were content of DATA
@@ -33,7 +36,7 @@ const (
 	cmdStart cmdState = iota // a command line begins
 	cmdPart                  // one has begun
 	cmdChunk                 // octets of a BDAT chunk
-	cmdBlind                 // content, and what follows it in its segment
+	cmdBlind                 // content, and what follows it in its segment; the same of AUTH
 )
 
 // The wire's own refusals. A 521 may be followed by a close (RFC 7504). For
@@ -83,7 +86,7 @@ func (l *cmdLines) next(p []byte, wanted bool) (out []byte, refusal string) {
 			line, l.line = append(l.line, line...), nil
 		}
 		l.state = cmdStart
-		tail, refusal := l.command(line, end < len(p))
+		tail, refusal := l.command(line, end < len(p) || l.behind)
 		if refusal != "" {
 			return nil, refusal
 		}
@@ -100,8 +103,8 @@ func (l *cmdLines) next(p []byte, wanted bool) (out []byte, refusal string) {
 	return append(out, p[copied:]...), ""
 }
 
-// command judges one line, its end included; more says that octets follow it in
-// the same segment. tail, if not 0, is how many octets before the line's end
+// command judges one line, its end included; more says that octets that follow it
+// have come too. tail, if not 0, is how many octets before the line's end
 // "@host" is missing.
 func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 	first := !l.started
@@ -130,7 +133,12 @@ func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 	case 'e', 'h', 'l':
 		alone = isVerb(text, "EHLO") || isVerb(text, "HELO") || isVerb(text, "LHLO") // RFC 2920, section 3.1
 	case 'a':
-		alone = isVerb(text, "AUTH") // its exchange goes step by step (RFC 4954)
+		if isVerb(text, "AUTH") {
+			alone = !oneStep(text)
+			if more {
+				l.state = cmdBlind // what follows may be responses
+			}
+		}
 	case 's':
 		alone = hasPrefixFold(text, "STARTTLS") // RFC 3207; go-smtp looks at the prefix only
 	case 'd':
@@ -159,6 +167,19 @@ func (l *cmdLines) command(line []byte, more bool) (tail int, refusal string) {
 // isVerb reports whether go-smtp takes text for the four-letter command verb.
 func isVerb(text []byte, verb string) bool {
 	return hasPrefixFold(text, verb) && (len(text) == 4 || text[4] == ' ')
+}
+
+// oneStep reports whether the exchange that an AUTH line begins ends with it:
+// more commands may follow at once (RFC 4954, section 4).
+func oneStep(text []byte) bool {
+	args := bytes.Fields(text[len("AUTH"):])
+	return len(args) > 1 && oneStepMechanism(string(args[0]))
+}
+
+// oneStepMechanism reports whether a mechanism is over when it has an initial
+// response. go-smtp compares in upper case.
+func oneStepMechanism(name string) bool {
+	return strings.EqualFold(name, "PLAIN") || strings.EqualFold(name, "EXTERNAL")
 }
 
 // hasPrefixFold compares ASCII letters without regard to case; prefix is in

@@ -67,12 +67,12 @@ func (w *wire) reads() uint64 {
 	return w.reading
 }
 
-// failed reports whether a Read has failed: what go-smtp still has is no whole
-// line.
+// failed reports whether a Read has failed, or would: what go-smtp still has is
+// no whole line.
 func (w *wire) failed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.err != nil
+	return w.err != nil || w.dead != nil
 }
 
 // progress forgives the replies so far: a message or a login got through.

@@ -66,7 +66,7 @@ func (r *tlsRecords) alert() bool {
 // else reads; tc is the TLS connection, nil in clear text.
 func (w *wire) truncated(tc *tls.Conn) bool {
 	w.mu.Lock()
-	ended := w.err == io.EOF
+	ended := w.err != nil || w.dead != nil // or else before the end of the line that said LAST
 	probe := !ended && tc != nil && w.records.alert()
 	w.probing = probe
 	w.mu.Unlock()
