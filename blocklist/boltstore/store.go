@@ -25,6 +25,7 @@ import (
 
 	"github.com/smtpguard/smtpguard/blocklist"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Config says how the file is kept. The zero value of a field means its
@@ -68,7 +69,7 @@ func Open(path string, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("boltstore: Config.Wait is %v: must not be negative", cfg.Wait)
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: cfg.Wait, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
 	}
 	if err != nil {
