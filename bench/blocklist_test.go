@@ -278,4 +278,3 @@ func domainMap(names []string) map[string]*blocklist.Entry {
 	}
 	return m
 }
-
