@@ -30,9 +30,9 @@ func (m *Memory) takeAll(asks []Ask, states []State) error {
 	var set shardSet
 	for i := range asks {
 		a := &asks[i]
-		r, ok := a.rule()
-		t := turn{rule: r}
-		if ok {
+		turns = append(turns, turn{})
+		t := &turns[i]
+		if t.rule.of(a) {
 			t.hash = m.hash(a.Key, &a.Limit)
 			t.shard = m.shard(t.hash)
 			set.add(t.hash >> m.shift)
@@ -41,7 +41,6 @@ func (m *Memory) takeAll(asks []Ask, states []State) error {
 		} else {
 			states[i] = st
 		}
-		turns = append(turns, t)
 	}
 	set.each(func(i int) { m.shards[i].mu.Lock() })
 	m.spill.mu.Lock()
