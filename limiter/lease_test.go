@@ -50,7 +50,7 @@ func newLease(t testing.TB, store Store, cfg LeaseConfig) *Lease {
 // left is what the store has of a key.
 func (c *counted) left(t testing.TB, key string, limit Limit) int {
 	t.Helper()
-	st, err := c.TakeOne(Ask{Key: key, Limit: limit})
+	st, err := c.TakeOne(&Ask{Key: key, Limit: limit})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,8 @@ func (s *Store) undoLocally(back *limiter.Ask, st *limiter.State) {
 	if s.cfg.Away != Local {
 		return
 	}
-	after, err := s.local.TakeOne(s.localAsk(*back))
+	ask := s.localAsk(*back)
+	after, err := s.local.TakeOne(&ask)
 	if err == nil {
 		st.Left, st.Full = after.Left, after.Full
 	}

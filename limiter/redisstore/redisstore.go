@@ -90,7 +90,8 @@ type Config struct {
 	// Redis says how to reach the server: one, a cluster, or one behind Sentinel,
 	// as [redis.NewUniversalClient] has it; an address that begins with '/' is a
 	// Unix socket. MaxRetries, ContextTimeoutEnabled and DialerRetries are not
-	// used: an ask is not repeated, since it may have been decided.
+	// used: an ask is not repeated, since it may have been decided. go-redis writes
+	// to its own log about dials that fail; [redis.SetLogger] sets that.
 	Redis redis.UniversalOptions
 
 	Prefix  string        // of all keys, printable ASCII without braces, at most 64 octets; "" means "smtpguard:"

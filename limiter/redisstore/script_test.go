@@ -107,3 +107,25 @@ func TestScript(t *testing.T) {
 		}
 	}
 }
+
+// What another script would answer decides nothing.
+func TestStrangeReplies(t *testing.T) {
+	srv := start(t)
+	for _, text := range []string{
+		"return {}", "return {1}", "return {1, 1, 1}", "return {-1, 1}", "return {1, 2^62}", "return {1, 1e300}", "return {1, 0/0 - 2^60}",
+		"return 'x'", "return 7", "return false", "return redis.status_reply('OK')", "return redis.error_reply('NO')", "error('x')",
+	} {
+		var ev events
+		s := srv.store(Config{Timeout: slow, Failures: 1, Away: Local, Machines: 5, Observe: ev.observe})
+		s.script = srv.do("script", "load", text).(string)
+		for range 2 {
+			states, err := s.Take(context.Background(), []limiter.Ask{{Key: text, Limit: hourly(10), N: 1}, {Key: text + "x", Limit: hourly(10)}})
+			if err != nil || len(states) != 2 || states[0].Left >= 2 || states[1].Left != 2 {
+				t.Errorf("%s: got %+v, %v", text, states, err)
+			}
+		}
+		if n := ev.count(KindAway); n != 1 {
+			t.Errorf("%s: %d events of away", text, n)
+		}
+	}
+}

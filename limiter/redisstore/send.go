@@ -63,15 +63,12 @@ func (s *Store) run(ctx context.Context, runs [][]*call) error {
 	var failure error
 	for i, calls := range runs {
 		reply, err := commands[i].(command).Result()
-		want := 0
-		for _, c := range calls {
-			want += len(c.asks)
+		if err == nil {
+			err = check(calls, reply)
 		}
-		if err == nil && len(reply) != want {
-			err = fmt.Errorf("the script answered %d of %d asks", len(reply), want)
-		}
-		decided = decided || err == nil
-		if err != nil && failure == nil {
+		if err == nil {
+			decided = true
+		} else if failure == nil {
 			failure = err
 		}
 		for _, c := range calls {
@@ -88,6 +85,23 @@ func (s *Store) run(ctx context.Context, runs [][]*call) error {
 		return nil
 	}
 	return failure
+}
+
+// check reports what is wrong with the script's reply to calls.
+func check(calls []*call, reply []int64) error {
+	n := 0
+	for _, c := range calls {
+		for i := range c.asks {
+			if n < len(reply) && !c.asks[i].possible(reply[n]) {
+				return fmt.Errorf("the script answered %d", reply[n])
+			}
+			n++
+		}
+	}
+	if n != len(reply) {
+		return fmt.Errorf("the script answered %d of %d asks", len(reply), n)
+	}
+	return nil
 }
 
 // exec sends commands in one round trip, on a cluster one to each node. Their

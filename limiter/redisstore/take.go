@@ -148,11 +148,12 @@ func (t take) settle(parts []*part) error {
 	}
 	rest := &part{}
 	for _, p := range parts {
-		if err := t.read(p); err != nil {
-			rest.places, rest.err = append(rest.places, p.places...), err
-		} else {
-			add(p)
+		if p.err != nil {
+			rest.places, rest.err = append(rest.places, p.places...), p.err
+			continue
 		}
+		t.read(p)
+		add(p)
 	}
 	var err error
 	if rest.err != nil {
@@ -168,19 +169,11 @@ func (t take) settle(parts []*part) error {
 	return err
 }
 
-// read has the states of a part, if the server decided.
-func (t take) read(p *part) error {
-	if p.err != nil {
-		return p.err
-	}
+// read has the states of a part that the server decided.
+func (t take) read(p *part) {
 	for i, place := range p.places {
-		st, err := decode(&t.asks[place], &p.call.asks[i], p.call.reply[i])
-		if err != nil {
-			return err
-		}
-		t.states[place] = st
+		t.states[place] = decode(&t.asks[place], &p.call.asks[i], p.call.reply[i])
 	}
-	return nil
 }
 
 // refused reports whether an ask of p has kept others from being spent.

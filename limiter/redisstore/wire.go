@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -52,13 +51,12 @@ func unsigned(a *limiter.Ask) int64 {
 	return int64(a.Limit.Cost(a.N))
 }
 
+// possible reports whether the script can have answered so to w.
+func (w *wire) possible(reply int64) bool { return reply >= 0 && reply>>1 <= w.window+w.debt }
+
 // decode makes a state of the script's reply to a, which was sent as w.
-func decode(a *limiter.Ask, w *wire, reply int64) (limiter.State, error) {
-	full := reply >> 1
-	if full < 0 || full > w.window+w.debt {
-		return limiter.State{}, fmt.Errorf("the script answered %d", reply)
-	}
-	return stand(a, w, full, reply&1 == 1), nil
+func decode(a *limiter.Ask, w *wire, reply int64) limiter.State {
+	return stand(a, w, reply>>1, reply&1 == 1)
 }
 
 // stand describes a key whose bucket is full again in full microseconds. It
