@@ -254,7 +254,9 @@ func decisive(vs []Verdict) (v Verdict, ok bool) {
 func merged(names []string, vs []Verdict) (v Verdict) {
 	var reasons []string
 	for i := range vs {
-		v.Action = max(v.Action, vs[i].Action)
+		if vs[i].Action > v.Action {
+			v.Action, v.by = vs[i].Action, vs[i].by
+		}
 		v.Accept = max(v.Accept, vs[i].Accept)
 		v.Score += vs[i].Score
 		if vs[i].Reason != "" {

@@ -10,7 +10,7 @@ import (
 // Config says how a guard works. The zero Config is safe.
 type Config struct {
 	Hostname string // our name in Received fields; "" means smtp.Server.Domain
-	Contact  string // for whom to ask: ends every refusal, "see https://example.org/mail" say
+	Contact  string // for whom to ask: ends every refusal by a check, and of content; "see https://example.org/mail" say
 
 	// Observe gets every event. It is called from the sessions' goroutines, at
 	// the same time from several, and must not block.

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"github.com/smtpguard/smtpguard"
 )
 
@@ -126,9 +128,10 @@ var (
 		"EHLO client.example\r\n", "EHLO other.example\r\n", "HELO client.example\r\n", "LHLO client.example\r\n",
 		"MAIL FROM:<a@client.example>\r\n", "MAIL FROM:<reject@client.example>\r\n", "MAIL FROM:<> SIZE=3000\r\n",
 		"RCPT TO:<b@example.org>\r\n", "RCPT TO:<full@example.org>\r\n", "RCPT TO:<reject@example.org>\r\n",
-		"RSET\r\n", "NOOP\r\n", "VRFY x\r\n", "x\r\n", "\r\n", "AUTH PLAIN\r\n", "data \t\r\n", "DATA x\r\n", "BDAT 0\r\n", "BDAT 0 LAST\r\n", "BDAT x\r\n", "BDAT 71\r\n",
+		"RSET\r\n", "NOOP\r\n", "VRFY x\r\n", "x\r\n", "\r\n", "AUTH PLAIN\r\n", "data \t\r\n", "DATA x\r\n", "BDAT 0\r\n", "BDAT 0 LAST\r\n", "BDAT x\r\n", decoy,
 		"QUIT\r\n",
 	}
+	decoy       = "BDAT 71\r\n" // a chunk of what comes next
 	transaction = []string{"RSET\r\n", "MAIL FROM:<a@client.example>\r\n", "RCPT TO:<b@example.org>\r\n", "RCPT TO:<c@example.org>\r\n"}
 	content     = []string{
 		"Subject: hello\r\n", "Subject: reject\r\n\r\n", "\r\n", "abcd\r\n", "..\r\nx\r\n", "..abc\r\n", ".ab\r\n", "MAIL FROM:<evil@client.example>\r\n",
@@ -166,6 +169,9 @@ func dialogue(program []byte, lmtp, pipelining bool) (groups [][]byte) {
 		switch op := next() % 16; {
 		case op < 5:
 			s := saidByClients[next()%len(saidByClients)]
+			if s == decoy && !pipelining {
+				continue
+			}
 			say(s)
 			switch {
 			case strings.HasPrefix(s, "AUTH") && !pipelining: // else anything is the response
@@ -197,6 +203,7 @@ func dialogue(program []byte, lmtp, pipelining bool) (groups [][]byte) {
 			say(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", len(s), s, len(s), s))
 		}
 	}
+	say("\r\n.\r\n") // of content that breaks off, what is wrong with it may be seen first
 	return groups
 }
 
@@ -222,8 +229,41 @@ func cut(groups [][]byte, cuts []byte) (segments [][]byte) {
 	return segments
 }
 
-// sameWays is one session, read in all ways: directly and by go-smtp, cut
-// anyhow and whole.
+// reading is who reads content.
+type reading int
+
+const (
+	directly     reading = iota // the guard, past go-smtp
+	byGoSMTP                    // as under TLS
+	byMiddleware                // one outside the guard, by way of go-smtp
+)
+
+// around is a middleware that hands on everything, content by a reader of its
+// own.
+type around struct{ smtp.Backend }
+
+func (b around) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	s, err := b.Backend.NewSession(c)
+	if err != nil {
+		return nil, err
+	}
+	return hands{s.(guardSession)}, nil
+}
+
+// guardSession is what a guard's sessions are.
+type guardSession interface {
+	smtp.AuthSession
+	smtp.LMTPSession
+}
+
+type hands struct{ guardSession }
+
+func (s hands) Data(r io.Reader) error { return s.guardSession.Data(io.MultiReader(r)) }
+func (s hands) LMTPData(r io.Reader, status smtp.StatusCollector) error {
+	return s.guardSession.LMTPData(io.MultiReader(r), status)
+}
+
+// sameWays is one session, read in all ways, cut anyhow and whole.
 func sameWays(t *testing.T, program, cuts []byte, mode uint8) {
 	t.Helper()
 	pipelining, lmtp := mode&1 != 0, mode&2 != 0
@@ -232,7 +272,7 @@ func sameWays(t *testing.T, program, cuts []byte, mode uint8) {
 	if pipelining {
 		groups = [][]byte{bytes.Join(groups, nil)}
 	}
-	play := func(direct bool, cuts []byte) string {
+	play := func(how reading, cuts []byte) string {
 		accounted := make(chan struct{})
 		l := bare(func(l *lab) {
 			l.LMTP, l.backend.lmtp = lmtp, lmtp && mode&64 != 0
@@ -249,13 +289,19 @@ func sameWays(t *testing.T, program, cuts []byte, mode uint8) {
 		}
 		listened(t, l, cfg, smtpguard.ListenConfig{AllowPipelining: pipelining, AllowBareLF: true}, judge,
 			smtpguard.Check{Name: "last", Close: func(*smtpguard.Conn) { close(accounted) }})
-		if !direct {
+		switch how {
+		case byGoSMTP:
 			l.Debug = io.Discard
+		case byMiddleware:
+			l.Backend = around{l.Backend}
 		}
 		return outcome(t, l, cut(groups, cuts), accounted)
 	}
-	want := play(false, nil)
-	for name, got := range map[string]string{"directly": play(true, nil), "directly, cut": play(true, cuts), "by go-smtp, cut": play(false, cuts)} {
+	want := play(byGoSMTP, nil)
+	for name, got := range map[string]string{
+		"directly": play(directly, nil), "directly, cut": play(directly, cuts),
+		"by go-smtp, cut": play(byGoSMTP, cuts), "by a middleware, cut": play(byMiddleware, cuts),
+	} {
 		if got != want {
 			t.Fatalf("client says %s\ncut by %v, mode %b: read %s, then by go-smtp, whole:\n%s", short(fmt.Sprintf("%q", groups)), cuts, mode, name, short(parting(got, want)))
 		}

@@ -25,7 +25,8 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error { ret
 // returns; nor does one with a refusal before the transfer is over.
 func (s *session) data(r io.Reader, status smtp.StatusCollector) error {
 	c := s.conn
-	pipe, bdat := r.(*io.PipeReader)
+	_, bdat := r.(*io.PipeReader)
+	bdat = bdat || s.outer && !s.first() // for a middleware outside may have put its reader around the pipe
 	if w := c.wire; w != nil && s.outer {
 		w.enterBody(bdat)
 		if bdat {
@@ -35,7 +36,7 @@ func (s *session) data(r io.Reader, status smtp.StatusCollector) error {
 	if bdat {
 		// A read of nothing waits for the transfer's first octet or its end: until
 		// it is taken go-smtp runs no other command, so the transaction is the right one.
-		if _, err := pipe.Read(nil); errors.Is(err, smtp.ErrDataReset) {
+		if _, err := r.Read(nil); errors.Is(err, smtp.ErrDataReset) {
 			return s.leave(err)
 		}
 	}
@@ -122,8 +123,7 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	}
 	msg, err := g.spool.receive(r, in)
 	if err == nil {
-		// A middleware outside may have put its reader around that of a BDAT.
-		if w == nil || !bdat && s.first() || !w.truncated(c.tlsConn()) {
+		if w == nil || !bdat || !w.truncated(c.tlsConn()) {
 			tx.mu.Lock()
 			tx.message = msg
 			tx.mu.Unlock()
@@ -146,11 +146,15 @@ func (s *session) receive(tx *Transaction, r io.Reader, bdat bool) error {
 	var ref *refusal
 	if errors.As(err, &ref) {
 		s.note(KindNote, ref.reason, ref.err)
+		ref.reply.Message = signed(ref.reply.Message, g.cfg.Contact)
 		return ref.reply
 	}
 	var known *smtp.SMTPError
 	if errors.As(err, &known) {
 		s.note(KindNote, "content refused", err)
+		if known.Code == 421 {
+			c.hangUp()
+		}
 		return known
 	}
 	// The rest of the content would be taken for commands.

@@ -41,10 +41,10 @@ func ask(guards []*Guard, sc *scene) *objection {
 			}
 			v := judge(ctx, &env{guard: g, accepted: accepted}, check, sc)
 			if v.Action.objects() {
-				return &objection{verdict: v, reply: v.reply(sc.stage, g.cfg.Contact), check: check.Name}
+				return &objection{verdict: v, reply: v.reply(sc.stage, g.cfg.Contact), check: v.by}
 			}
 			if v.Action == Quarantine {
-				sc.mark(check.Name)
+				sc.mark(v.by)
 			}
 			if v.Accept != NoScope {
 				accepted = true

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
 
@@ -166,6 +167,34 @@ func TestFailureIsNotTold(t *testing.T) {
 	verdicts := l.events.of(smtpguard.KindVerdict)
 	if len(verdicts) != 1 || verdicts[0].Error != broken.Error() || verdicts[0].Action != smtpguard.Defer {
 		t.Errorf("events %+v, want one deferral with the error's text", verdicts)
+	}
+}
+
+// TestWhoObjected: what a combinator hands on is said of the check below it.
+func TestWhoObjected(t *testing.T) {
+	always := func(*smtpguard.Conn, *smtpguard.Transaction, *smtpguard.Recipient) bool { return true }
+	own, none := at("own", reject, nil, smtpguard.StageMail), at("none", smtpguard.Verdict{}, nil, smtpguard.StageMail)
+	high := at("high", smtpguard.Verdict{Score: 5}, nil, smtpguard.StageMail)
+	for want, check := range map[string]smtpguard.Check{
+		"own":                    own,
+		"when/own":               smtpguard.When(always, own),
+		"together/own":           smtpguard.Together(none, own),
+		"score/timeout/own":      smtpguard.Score(smtpguard.ScoreLimits{}, none, smtpguard.Timeout(time.Minute, own)),
+		"late/own":               smtpguard.Late(smtpguard.StageMail, at("own", reject, nil, smtpguard.StageHello)),
+		"score":                  smtpguard.Score(smtpguard.ScoreLimits{Stage: smtpguard.StageMail, Reject: 5}, high),
+		"when/together/when/own": smtpguard.When(always, smtpguard.Together(none, smtpguard.When(always, own))),
+	} {
+		l, _ := wrapped(t, bare(), smtpguard.Config{}, check)
+		smtpguardtest.Play(t, l.target(), until("550", "220", "250 **"))
+		waitFor(t, func() bool { return len(l.events.of(smtpguard.KindTransaction)) == 1 })
+		if got := l.events.of(smtpguard.KindTransaction)[0].Check; got != want {
+			t.Errorf("objected: %q, want %q", got, want)
+		}
+	}
+	l, _ := wrapped(t, bare(), smtpguard.Config{}, smtpguard.When(always, at("odd", quarantine, nil, smtpguard.StageData)))
+	smtpguardtest.Play(t, l.target(), wholeMessage)
+	if body := l.backend.mails()[0].body; !strings.HasPrefix(body, "X-Smtpguard-Quarantine: when/odd\r\n") {
+		t.Errorf("content %q, want the check in our mark", body)
 	}
 }
 

@@ -72,6 +72,14 @@ func (e *env) settle(ctx context.Context, c *Check, sc *scene, a answer) Verdict
 	if a.err != nil {
 		a.v = verdictOf(c.OnError, sc.stage, a.err)
 	}
+	switch {
+	case a.v.Action == Continue:
+		a.v.by = ""
+	case c.composite && a.v.by != "":
+		a.v.by = c.Name + "/" + a.v.by
+	default:
+		a.v.by = c.Name
+	}
 	if context.Cause(ctx) != errOver && (!c.composite || a.err != nil || a.v.Action != Continue) {
 		e.report(c, sc, a.v, a.err, a.took)
 	}

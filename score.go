@@ -85,7 +85,7 @@ func (s *score) ask(ctx context.Context, e *env, cs []Check, sc *scene) Verdict 
 	sum, parts := s.sum(sc, func(i int) bool { return cs[i].Always || !here.accepted }, cs)
 	action, limit := s.limits.reached(sum)
 	if action > v.Action {
-		v.Action = action
+		v.Action, v.by = action, ""
 		reason := "score " + number(sum) + " reaches " + number(limit) + " (" + strings.Join(parts, ", ") + ")"
 		if v.Reason != "" {
 			reason += "; " + v.Reason

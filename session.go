@@ -218,15 +218,21 @@ func (s *session) judgeHello() error {
 	return nil
 }
 
-// lost reports whether nothing runs on the connection any more: it was given up,
-// or it broke off, and go-smtp runs the half of a line that it had read.
-func (c *Conn) lost() bool { return c.dead.Load() || c.isClosed() || c.wire != nil && c.wire.failed() }
+// lost reports whether nothing runs on the connection any more, and makes the
+// reply that says so the last one: it was given up, or it broke off, and go-smtp
+// runs the half of a line that it had read.
+func (c *Conn) lost() bool {
+	if c.dead.Load() || c.isClosed() || c.wire != nil && c.wire.failed() {
+		c.hangUp()
+		return true
+	}
+	return false
+}
 
 // enter begins a command, where one may run. What the last one left to account
 // for comes first.
 func (s *session) enter() error {
 	if s.conn.lost() {
-		s.conn.hangUp()
 		return errGone
 	}
 	if s.outer {

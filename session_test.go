@@ -220,4 +220,6 @@ func TestCloseComesLast(t *testing.T) {
 func TestContact(t *testing.T) {
 	l, _ := wrapped(t, bare(), smtpguard.Config{Contact: "see https://example.org/mail"}, at("no", reject, nil, smtpguard.StageMail))
 	smtpguardtest.Play(t, l.target(), until("550 5.7.1 Refused by policy; see https://example.org/mail", "220", "250 **"))
+	l, _ = wrapped(t, bare(), smtpguard.Config{Contact: "see https://example.org/mail"})
+	smtpguardtest.Play(t, l.target(), hello+envelope+"C: DATA\nS: 354\n"+`C! "a\nb\r\n.\r\n"`+"\nS: 554 5.6.0 Bare LF in message; see https://example.org/mail")
 }

@@ -69,7 +69,7 @@ type Outcome struct {
 	Delivered bool            // the backend took it: 250
 	Stage     Stage           // where it ended
 	Reply     *smtp.SMTPError // what the client last read; nil when it was aborted (RSET, QUIT, hang-up), or accepted and the backend had no words of its own
-	By        string          // the check that objected, "" when it was the backend or the client
+	By        string          // the check that objected, below combinators its path ("when/spf"), "" when it was the backend or the client
 }
 
 // ID names the transaction in events and Received fields.

@@ -68,6 +68,8 @@ type Verdict struct {
 	Reason string            // what the operator reads; never sent
 	Score  float64           // for Score
 	Facts  map[string]string // what the judgement rests on, for events: a zone, an answer
+
+	by string // the check it came from, below a combinator its path
 }
 
 // reply is short for a reply of three parts.
@@ -136,16 +138,21 @@ func (v *Verdict) reply(stage Stage, contact string) *smtp.SMTPError {
 	if r == nil || !v.fits(r.Code, stage) {
 		r = defaultReply(v.Action, stage)
 	}
-	text := cleanReply(r.Message, maxReplyText)
-	if contact != "" {
-		contact = cleanReply(contact, maxReplyText/2)
-		text = cleanReply(text, maxReplyText-len(contact)-2) + "; " + contact
-	}
 	ec := r.EnhancedCode
 	if ec != smtp.EnhancedCodeNotSet && ec != smtp.NoEnhancedCode && ec[0] != r.Code/100 {
 		ec = smtp.EnhancedCodeNotSet // RFC 2034, section 4: the class must match
 	}
-	return &smtp.SMTPError{Code: r.Code, EnhancedCode: ec, Message: text}
+	return &smtp.SMTPError{Code: r.Code, EnhancedCode: ec, Message: signed(r.Message, contact)}
+}
+
+// signed is text cleaned, with the operator's contact line behind it.
+func signed(text, contact string) string {
+	text = cleanReply(text, maxReplyText)
+	if contact != "" {
+		contact = cleanReply(contact, maxReplyText/2)
+		text = cleanReply(text, maxReplyText-len(contact)-2) + "; " + contact
+	}
+	return text
 }
 
 // fits reports whether code may carry out v's action at stage.

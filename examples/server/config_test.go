@@ -193,6 +193,8 @@ func TestBadFiles(t *testing.T) {
 		"tls: {key: k}":                      `tls: certificate and key come together`,
 		"octets: {rules: [{policy: allow}]}": `octets.rules[0]: names no network and no login`,
 		"limits: {recipients: 5}":            `1:22: limits.recipients: must be 100 or more (RFC 5321, section 4.5.3.1.8)`,
+		"limits: {lifetime: 2s}":             `1:20: limits.lifetime: 2s is over before the wait of listener inbound, 2s`,
+		"relay: [{networks: [0.0.0.0/0]}]":   `0.0.0.0/0: fits everybody: that is an open relay; To: is empty`,
 		"limits: {lifetime: 0s}":             `1:20: limits.lifetime: must be more than 0s`,
 
 		"rates: [{name: a, unit: mails}]":                               `1:25: rates[0].unit: "mails" is none of commands, connections,`,

@@ -22,7 +22,8 @@ import (
 )
 
 // load returns the defaults, and what the file at path says over them; "" is no
-// file. Its error has a line for everything that is wrong, with the place.
+// file. Its error has a line for everything that is wrong, with the place; the
+// first value that cannot be read hides the rest.
 func load(path string) (*Config, error) {
 	cfg := new(Config)
 	if err := parse("server.yaml", defaults, cfg); err != nil {

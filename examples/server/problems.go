@@ -195,6 +195,9 @@ func (cfg *Config) listenerProblems(bad func(string, ...any)) {
 		if l.wait() > 4*time.Minute {
 			bad("clients give up after 5m", "listeners", i, "wait")
 		}
+		if life := time.Duration(cfg.Limits.Lifetime); life > 0 && life <= l.wait() {
+			bad(fmt.Sprintf("%v is over before the wait of listener %s, %v: nobody would get the banner", life, l.Name, l.wait()), "limits", "lifetime")
+		}
 		if l.wait() == 0 && len(l.NoWait) > 0 {
 			bad("there is no wait to make exceptions from", "listeners", i, "no-wait")
 		}
@@ -247,6 +250,7 @@ func hostPort(s string) bool {
 // short is an error of one of our packages without what repeats where we are:
 // "relay: Local[0] \"x\": why", "limiter: RatesConfig.Rules[0] (\"x\"): why".
 func short(err error) string {
+<<<<<<< HEAD
 	text := err.Error()
 	for _, known := range []string{"relay: ", "limiter: ", "blocklist: "} {
 		text = strings.TrimPrefix(text, known)
@@ -261,4 +265,12 @@ func short(err error) string {
 		why = text
 	}
 	return strings.ReplaceAll(why, "\n", "; ")
+=======
+	var all []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		_, why, _ := strings.Cut(strings.TrimPrefix(line, "relay: "), ": ")
+		all = append(all, why)
+	}
+	return strings.Join(all, "; ")
+>>>>>>> audit
 }
