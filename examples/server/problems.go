@@ -250,27 +250,24 @@ func hostPort(s string) bool {
 // short is an error of one of our packages without what repeats where we are:
 // "relay: Local[0] \"x\": why", "limiter: RatesConfig.Rules[0] (\"x\"): why".
 func short(err error) string {
-<<<<<<< HEAD
-	text := err.Error()
+	var all []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		all = append(all, shortLine(line))
+	}
+	return strings.Join(all, "; ")
+}
+
+func shortLine(text string) string {
 	for _, known := range []string{"relay: ", "limiter: ", "blocklist: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {
 		if why, ok := strings.CutPrefix(text, config); ok {
-			return strings.ReplaceAll(why, "\n", "; ")
+			return why
 		}
 	}
-	_, why, ok := strings.Cut(text, ": ")
-	if !ok {
-		why = text
+	if _, why, ok := strings.Cut(text, ": "); ok {
+		return why
 	}
-	return strings.ReplaceAll(why, "\n", "; ")
-=======
-	var all []string
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		_, why, _ := strings.Cut(strings.TrimPrefix(line, "relay: "), ": ")
-		all = append(all, why)
-	}
-	return strings.Join(all, "; ")
->>>>>>> audit
+	return text
 }
