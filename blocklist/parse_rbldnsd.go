@@ -210,6 +210,9 @@ func (f *rbldnsdFile) prefix6(e Entry) error {
 func parsePrefix6(s string) (netip.Prefix, error) {
 	text, length, hasLength := strings.Cut(s, "/")
 	bits := 128
+	if !hasLength && strings.IndexByte(text, ':') < 0 {
+		return netip.Prefix{}, errNoPrefix // a number
+	}
 	if words := strings.Count(text, ":") + 1; words < 8 && !strings.Contains(text, "::") {
 		text += "::"
 		bits = 16 * words
