@@ -36,12 +36,12 @@ const (
 func (f *Fetch) check() error {
 	var errs []error
 	if u, err := url.Parse(f.URL); err != nil || u.Host == "" {
-		errs = append(errs, errors.New("blocklist: Fetch.URL is no URL")) // which may have a key in it
+		errs = append(errs, errors.New("blocklist: ListConfig.Fetch.URL is no URL")) // which may have a key in it
 	} else if err := f.allowed(u); err != nil {
-		errs = append(errs, fmt.Errorf("blocklist: Fetch.URL %w", err))
+		errs = append(errs, fmt.Errorf("blocklist: ListConfig.Fetch.URL %w", err))
 	}
 	if f.Every < 0 || f.Retry < 0 || f.Timeout < 0 || f.MaxBytes < 0 {
-		errs = append(errs, errors.New("blocklist: Fetch.Every, Retry, Timeout and MaxBytes must not be negative"))
+		errs = append(errs, errors.New("blocklist: ListConfig.Fetch.Every, Retry, Timeout and MaxBytes must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -239,6 +239,10 @@ func (l *List) receive(resp *http.Response, asked bool) (v version, err error) {
 	defer os.Remove(temp.Name()) // does nothing once it has its name
 	defer temp.Close()
 	if _, err := io.Copy(temp, &capped{r: resp.Body, left: f.MaxBytes, max: f.MaxBytes}); err != nil {
+		return v, err
+	}
+	// A server that sees us leave may end the body as if it were whole, and be read.
+	if err := resp.Request.Context().Err(); err != nil {
 		return v, err
 	}
 	if err := temp.Sync(); err != nil {

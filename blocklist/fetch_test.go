@@ -277,7 +277,7 @@ func TestFetchFails(t *testing.T) {
 		{URL: "http://lists.example/"}, {URL: "file:///etc/passwd"}, {URL: "lists.example"}, {URL: "https://lists.example/%zz?key=secret"},
 		{URL: "https://lists.example/", Every: -1},
 	} {
-		if _, err := NewList(ListConfig{File: "x", Fetch: f}); err == nil || strings.Contains(err.Error(), "secret") || !strings.HasPrefix(err.Error(), "blocklist: Fetch.") {
+		if _, err := NewList(ListConfig{File: "x", Fetch: f}); err == nil || strings.Contains(err.Error(), "secret") || !strings.HasPrefix(err.Error(), "blocklist: ListConfig.Fetch.") {
 			t.Errorf("%s: %v", f.URL, err)
 		}
 	}

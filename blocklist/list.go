@@ -108,13 +108,13 @@ func NewList(cfg ListConfig) (*List, error) {
 func (cfg *ListConfig) check() error {
 	var errs []error
 	if cfg.File == "" {
-		errs = append(errs, errors.New("blocklist: File must be set: a list follows a file, or keeps its copy in one"))
+		errs = append(errs, errors.New("blocklist: ListConfig.File must be set: a list follows a file, or keeps its copy in one"))
 	}
 	if cfg.MinShare > 1 {
-		errs = append(errs, errors.New("blocklist: MinShare must not be over 1"))
+		errs = append(errs, errors.New("blocklist: ListConfig.MinShare must not be over 1"))
 	}
 	if cfg.Poll < 0 {
-		errs = append(errs, errors.New("blocklist: Poll must not be negative"))
+		errs = append(errs, errors.New("blocklist: ListConfig.Poll must not be negative"))
 	}
 	if cfg.Fetch.URL != "" {
 		errs = append(errs, cfg.Fetch.check())

@@ -118,9 +118,9 @@ func TestListFirstLoad(t *testing.T) {
 		cfg  ListConfig
 		want string
 	}{
-		{ListConfig{}, "blocklist: File must be set: a list follows a file, or keeps its copy in one"},
+		{ListConfig{}, "blocklist: ListConfig.File must be set: a list follows a file, or keeps its copy in one"},
 		{ListConfig{File: name, MinShare: 2, Poll: -1, Parse: ParseConfig{Format: "x"}},
-			"blocklist: MinShare must not be over 1\nblocklist: Poll must not be negative\nblocklist: Format \"x\" is not known"},
+			"blocklist: ListConfig.MinShare must not be over 1\nblocklist: ListConfig.Poll must not be negative\nblocklist: ParseConfig.Format \"x\" is not known"},
 		{ListConfig{File: name}, "blocklist: list: stat " + name + ": no such file or directory"},
 		{ListConfig{File: dir, Name: "ours"}, "blocklist: ours: " + dir + " is no regular file"},
 	} {

@@ -186,7 +186,7 @@ func (p *parsing) defaults() error {
 		p.Comma = ','
 	}
 	var errs []error
-	bad := func(field, what string) { errs = append(errs, fmt.Errorf("blocklist: %s %s", field, what)) }
+	bad := func(field, what string) { errs = append(errs, fmt.Errorf("blocklist: ParseConfig.%s %s", field, what)) }
 	if p.Kind > Fingerprint {
 		bad("Kind", "is not known")
 	}
@@ -218,7 +218,7 @@ func (p *parsing) format() (format, error) {
 	case FormatCSV:
 		return (&csvFile{parsing: p}).format()
 	}
-	return format{}, fmt.Errorf("blocklist: Format %.40q is not known", p.Format)
+	return format{}, fmt.Errorf("blocklist: ParseConfig.Format %.40q is not known", p.Format)
 }
 
 func (p *parsing) lines(r io.Reader, f format) error {

@@ -29,7 +29,7 @@ func (f *csvFile) format() (format, error) {
 		if c.name != "" && err != nil {
 			f.header = true
 		} else if c.name != "" && n < 1 {
-			errs = append(errs, fmt.Errorf("blocklist: %s counts from 1", c.field))
+			errs = append(errs, fmt.Errorf("blocklist: ParseConfig.%s counts from 1", c.field))
 		}
 		*c.at = n
 	}

@@ -397,13 +397,13 @@ first,"ip_address",malware
 
 func TestParseConfig(t *testing.T) {
 	_, err := Parse(strings.NewReader(""), ParseConfig{Kind: 9, Word: 9, MaxLine: -1, Comma: '"'}, nil)
-	want := "blocklist: Kind is not known\nblocklist: Word is not known\nblocklist: MaxBytes, MaxLine and MaxEntries must not be negative\nblocklist: Comma must be another character"
+	want := "blocklist: ParseConfig.Kind is not known\nblocklist: ParseConfig.Word is not known\nblocklist: ParseConfig.MaxBytes, MaxLine and MaxEntries must not be negative\nblocklist: ParseConfig.Comma must be another character"
 	if err == nil || err.Error() != want {
 		t.Errorf("%v", err)
 	}
 	for cfg, want := range map[ParseConfig]string{
-		{Format: "yaml"}: `blocklist: Format "yaml" is not known`,
-		{Format: FormatCSV, Column: "0", ReasonColumn: "-1"}: "blocklist: Column counts from 1\nblocklist: ReasonColumn counts from 1",
+		{Format: "yaml"}: `blocklist: ParseConfig.Format "yaml" is not known`,
+		{Format: FormatCSV, Column: "0", ReasonColumn: "-1"}: "blocklist: ParseConfig.Column counts from 1\nblocklist: ParseConfig.ReasonColumn counts from 1",
 	} {
 		if _, err := Parse(strings.NewReader(""), cfg, nil); err == nil || err.Error() != want {
 			t.Errorf("%v", err)
