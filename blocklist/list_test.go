@@ -1,200 +1,275 @@
 package blocklist
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// heard are the events of a list.
-type heard struct {
-	mu     sync.Mutex
-	events []ListEvent
+// events keeps what a list reports.
+type events struct {
+	mu   sync.Mutex
+	all  []ListEvent
+	more chan struct{}
 }
 
-func (h *heard) observe(ev ListEvent) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, ev)
+func newEvents() *events { return &events{more: make(chan struct{}, 10000)} }
+
+func (e *events) observe(ev ListEvent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, ev)
+	e.more <- struct{}{}
 }
 
-func (h *heard) last() (n int, ev ListEvent) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.events) == 0 {
-		return 0, ev
-	}
-	return len(h.events), h.events[len(h.events)-1]
-}
-
-// writeList replaces a file as one should: by rename.
-func writeList(t testing.TB, path, text string) {
+// next waits for the next event.
+func (e *events) next(t *testing.T) ListEvent {
 	t.Helper()
-	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+	select {
+	case <-e.more:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing happens")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.all[len(e.all)-1-len(e.more)]
+}
+
+func replace(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name+".new", []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := os.Rename(name+".new", name); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
-func lists(s Source, addr string) bool {
-	m, ok := s.Find(Query{Kind: Addr, Addr: netip.MustParseAddr(addr)})
-	return ok && m.Entry.Word == Block
+func onList(l Source, name string) bool {
+	_, ok := l.Find(Query{Kind: Domain, Value: name})
+	return ok
 }
 
 func TestListFollowsItsFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "own.list")
-	writeList(t, path, "192.0.2.1 # one\n192.0.2.2\nno such thing\n")
-	var h heard
-	l, err := NewList(ListConfig{Path: path, Observe: h.observe})
+	name := filepath.Join(t.TempDir(), "ours.txt")
+	replace(t, name, "one.example # first\nexam ple\n")
+	ev := newEvents()
+	l, err := NewList(ListConfig{File: name, Observe: ev.observe})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	m, ok := l.Find(Query{Kind: Addr, Addr: netip.MustParseAddr("192.0.2.1")})
-	if !ok || m.Entry.Source != "own.list" || m.Entry.Reason != "one" {
-		t.Errorf("found %+v, %v", m, ok)
+	m, ok := l.Find(Query{Kind: Domain, Value: "one.example"})
+	if want := (Entry{Kind: Domain, Value: "one.example", Word: Block, Reason: "first", Source: "ours.txt"}); !ok || m.Entry != want {
+		t.Errorf("%+v, %v", m, ok)
 	}
-	if _, ev := h.last(); !ev.Loaded || ev.Entries != 2 || ev.Report.Bad != 1 || ev.Report.Problems[0].Line != 3 {
-		t.Errorf("event %+v", ev)
+	if e := ev.next(t); e.Kind != ListLoaded || e.List != "ours.txt" || e.Entries != 1 || e.Report.Bad != 1 || e.Err != nil ||
+		e.Report.Lines[0].Error() != "blocklist: "+name+`:2: "ple" is no option` {
+		t.Errorf("%+v", e)
 	}
-	writeList(t, path, "192.0.2.3\n192.0.2.4\n")
-	eventually(t, "the new version", func() bool { return lists(l, "192.0.2.3") && !lists(l, "192.0.2.1") })
 
-	// What is broken leaves the version before in force, and is told.
-	for _, tt := range []struct{ text, why string }{
-		{"", "Shrink"},
-		{"junk junk\n", "no line can be used"},
-		{"\x1f\x8b\x08 no gzip", "unexpected EOF"},
+	replace(t, name, "two.example\n")
+	if e := ev.next(t); e.Kind != ListLoaded || onList(l, "one.example") || !onList(l, "two.example") {
+		t.Errorf("%+v", e)
+	}
+	before := l.Set()
+	for what, text := range map[string]string{
+		"<html>\n<body>\n": "is not of format lines",
+		"":                 "is empty",
+		"\x1f\x8b\x08":     "unexpected EOF",
 	} {
-		n, _ := h.last()
-		writeList(t, path, tt.text)
-		eventually(t, "word of "+tt.why, func() bool { now, _ := h.last(); return now > n })
-		if _, ev := h.last(); ev.Loaded || ev.Err == nil || !strings.Contains(ev.Err.Error(), tt.why) || ev.Entries != 2 {
-			t.Errorf("%q: %+v", tt.text, ev)
-		}
-		if !lists(l, "192.0.2.3") {
-			t.Errorf("%q: the old version is gone", tt.text)
+		replace(t, name, what)
+		if e := ev.next(t); e.Kind != ListKept || e.Entries != 1 || e.Err == nil || !strings.Contains(e.Err.Error(), text) || strings.Count(e.Err.Error(), "blocklist: ") != 1 {
+			t.Errorf("%q: %+v", what, e)
 		}
 	}
-	if err := os.Remove(path); err != nil {
+	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Reload(); err == nil || !lists(l, "192.0.2.3") {
-		t.Errorf("without the file: %v", err)
+	if e := ev.next(t); e.Kind != ListKept || !errors.Is(e.Err, os.ErrNotExist) {
+		t.Errorf("%+v", e)
+	}
+	if l.Set() != before {
+		t.Error("what could not be read took the place of what could")
+	}
+	replace(t, name, "# nobody any more\n")
+	if e := ev.next(t); e.Kind != ListLoaded || onList(l, "two.example") {
+		t.Errorf("%+v", e)
+	}
+	l.Close()
+	replace(t, name, "three.example\n")
+	time.Sleep(200 * time.Millisecond)
+	if onList(l, "three.example") {
+		t.Error("goes on after Close")
 	}
 }
 
-func TestNewListFails(t *testing.T) {
+func TestListFirstLoad(t *testing.T) {
 	dir := t.TempDir()
+	name := filepath.Join(dir, "list")
 	for _, tt := range []struct {
 		cfg  ListConfig
 		want string
 	}{
-		{ListConfig{}, "Path"},
-		{ListConfig{Path: filepath.Join(dir, "missing")}, "no such file"},
-		{ListConfig{Path: dir}, "no regular file"},
-		{ListConfig{Path: "x", Shrink: 2}, "Shrink"},
-		{ListConfig{Path: "x", Poll: -1}, "Poll"},
-		{ListConfig{Path: "x", Parse: ParseConfig{Format: "xml"}}, "Format"},
-		{ListConfig{Path: "x", Parse: ParseConfig{Format: DROP, Kind: Domain}}, "Kind"},
-		{ListConfig{Path: "x", Fetch: &FetchConfig{URL: "http://lists.example/x"}}, "https"},
-		{ListConfig{Path: "x", Fetch: &FetchConfig{URL: "https://lists.example/x", Every: time.Second}}, "Every"},
+		{ListConfig{}, "blocklist: ListConfig.File must be set: a list follows a file, or keeps its copy in one"},
+		{ListConfig{File: name, MinShare: 2, Poll: -1, Parse: ParseConfig{Format: "x"}},
+			"blocklist: ListConfig.MinShare must not be over 1\nblocklist: ListConfig.Poll must not be negative\nblocklist: ParseConfig.Format \"x\" is not known"},
+		{ListConfig{File: name}, "blocklist: list: stat " + name + ": no such file or directory"},
+		{ListConfig{File: dir, Name: "ours"}, "blocklist: ours: " + dir + " is no regular file"},
 	} {
-		_, err := NewList(tt.cfg)
-		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%+v: %v, want %q", tt.cfg, err, tt.want)
+		if l, err := NewList(tt.cfg); err == nil || err.Error() != tt.want || l != nil {
+			t.Errorf("%v, want %s", err, tt.want)
 		}
 	}
-	l, err := NewList(ListConfig{Path: filepath.Join(dir, "later"), Optional: true})
+	ev := newEvents()
+	l, err := NewList(ListConfig{File: name, Optional: true, Observe: ev.observe})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	writeList(t, filepath.Join(dir, "later"), "192.0.2.1")
-	eventually(t, "the first version", func() bool { return lists(l, "192.0.2.1") })
+	if e := ev.next(t); e.Kind != ListKept || onList(l, "one.example") {
+		t.Errorf("%+v", e)
+	}
+	replace(t, name, "one.example")
+	if e := ev.next(t); e.Kind != ListLoaded || !onList(l, "one.example") {
+		t.Errorf("%+v", e)
+	}
 }
 
-// A storm of new versions is never seen in part: each lists either all of the
-// one network's addresses or all of the other's.
-func TestReloadStorm(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "storm")
-	version := func(n int) string {
+func TestListShrinks(t *testing.T) {
+	names := func(n int) string {
 		var b strings.Builder
-		for i := range 200 {
-			fmt.Fprintf(&b, "10.%d.0.%d # v%d\n", n%2, i, n)
+		for i := range n {
+			fmt.Fprintf(&b, "n%d.example\n", i)
 		}
 		return b.String()
 	}
-	writeList(t, path, version(0))
-	l, err := NewList(ListConfig{Path: path})
+	name := filepath.Join(t.TempDir(), "list")
+	replace(t, name, names(200))
+	ev := newEvents()
+	l, err := NewList(ListConfig{File: name, MinShare: 0.5, Observe: ev.observe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ev.next(t)
+	replace(t, name, names(99))
+	if e := ev.next(t); e.Kind != ListKept || e.Entries != 200 || e.Err.Error() != "blocklist: "+name+": has 99 entries where it had 200" {
+		t.Errorf("%+v", e)
+	}
+	if err := l.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e := ev.next(t); e.Kind != ListLoaded || e.Entries != 99 {
+		t.Errorf("%+v", e)
+	}
+	replace(t, name, names(1)) // few may go
+	if e := ev.next(t); e.Kind != ListLoaded || e.Entries != 1 {
+		t.Errorf("%+v", e)
+	}
+}
+
+// While a file is replaced, and broken, a hundred times a second, whoever looks
+// up sees one whole version or another.
+func TestListUnderAStorm(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "list")
+	version := func(n int) string {
+		var b strings.Builder
+		for i := range 200 {
+			fmt.Fprintf(&b, "10.0.%d.0/24 # %d\n", i, n)
+		}
+		return b.String()
+	}
+	replace(t, name, version(0))
+	var loaded, kept atomic.Int32
+	l, err := NewList(ListConfig{File: name, Observe: func(e ListEvent) {
+		if e.Kind == ListLoaded {
+			loaded.Add(1)
+		} else {
+			kept.Add(1)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		readers.Go(func() {
-			for {
+			for newest := ""; ; {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				set := l.Set()
-				reason := ""
-				for i := range 200 {
-					for net := range 2 {
-						_, e, ok := set.FindAddr(netip.AddrFrom4([4]byte{10, byte(net), 0, byte(i)}))
-						if !ok {
-							continue
-						}
-						if reason == "" {
-							reason = e.Reason
-						}
-						if e.Reason != reason {
-							t.Errorf("one version says %q and %q", reason, e.Reason)
-							return
-						}
-					}
-				}
-				if reason == "" {
-					t.Error("a version lists nothing")
+				s := l.Set()
+				_, first, _ := s.FindAddr(netip.MustParseAddr("10.0.0.1"))
+				_, last, ok := s.FindAddr(netip.MustParseAddr("10.0.199.1"))
+				if !ok || first.Reason != last.Reason || s.Len() != 200 || len(first.Reason) < len(newest) {
+					t.Errorf("%+v and %+v in one version, after %s", first, last, newest)
 					return
 				}
+				newest = first.Reason
+				time.Sleep(50 * time.Microsecond)
 			}
 		})
 	}
-	const versions = 200
-	for n := range versions {
-		if n%2 == 0 {
-			writeList(t, path, version(n))
-		} else if err := os.WriteFile(path, []byte(version(n)), 0o600); err != nil { // in place, half-written for a moment
-			t.Fatal(err)
+	const writes = 300
+	for i := range writes {
+		text := version(i + 1)
+		if i%3 == 0 && i < writes-1 {
+			text = text[:len(text)/2] + "\x00\n<html>\n" + strings.Repeat("<p>\n", 200)
 		}
-		time.Sleep(10 * time.Millisecond)
+		replace(t, name, text)
+		time.Sleep(8 * time.Millisecond)
 	}
-	want := fmt.Sprintf("v%d", versions-1)
-	eventually(t, "the last version", func() bool {
-		_, e, _ := l.Set().FindAddr(netip.AddrFrom4([4]byte{10, (versions - 1) % 2, 0, 7}))
-		return e.Reason == want
-	})
+	last := fmt.Sprint(writes)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, e, _ := l.Set().FindAddr(netip.MustParseAddr("10.0.7.7")); e.Reason == last {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the last version never came into force")
+		}
+	}
 	close(stop)
 	readers.Wait()
+	if loaded.Load() < 2 || loaded.Load() > writes {
+		t.Errorf("loaded %d times, kept %d times", loaded.Load(), kept.Load())
+	}
+}
+
+// Who writes to a file in place is not read halfway for long: the last version
+// comes into force.
+func TestListWrittenInPlace(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "list")
+	replace(t, name, "one.example\n")
+	ev := newEvents()
+	l, err := NewList(ListConfig{File: name, Observe: ev.observe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i := range 50 {
+		fmt.Fprintf(f, "n%d.example\n", i)
+		time.Sleep(2 * time.Millisecond)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !onList(l, "n49.example"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the last version never came into force")
+		}
+	}
 }

@@ -1,298 +1,294 @@
 package blocklist
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
-// Format is how the lines of a file are to be read. The zero value is Lines.
+// Format is how a file of entries is written. A file may be packed with gzip,
+// whatever its format and name.
 type Format string
 
 const (
-	Lines         Format = "lines"          // our own: see [Parse]
-	DROP          Format = "drop"           // Spamhaus DROP: "192.0.2.0/24 ; SBL1"
-	DROPJSON      Format = "drop-json"      // the same as JSON lines, with cidr and sblid
-	IP4Set        Format = "ip4set"         // rbldnsd: IPv4 addresses, prefixes, ranges
-	IP6Trie       Format = "ip6trie"        // rbldnsd: IPv6 prefixes
-	DNSet         Format = "dnset"          // rbldnsd: domains
-	Hosts         Format = "hosts"          // hosts(5): "0.0.0.0 ads.example"
-	PostfixCIDR   Format = "postfix-cidr"   // cidr_table(5), with the actions of access(5)
-	PostfixAccess Format = "postfix-access" // access(5), the source of an indexed table
-	CSV           Format = "csv"            // one column of comma-separated values (RFC 4180)
+	// FormatLines is our own: an entry a line, and it is the zero Format.
+	//
+	//	192.0.2.0/24                                       # why it is here
+	//	allow 192.0.2.7                                    # a partner
+	//	*.dyn.example  expires=2027-01-31
+	//	except mail.dyn.example
+	//	hello ylmf-pc                                      # a botnet's EHLO name
+	//	block mailbox ann@example.org expires=2027-01-31T12:00:00Z
+	//
+	// Before the value may stand a word (block, allow, except) and a kind (addr,
+	// domain, hello, mailbox, fingerprint), behind it expires= and added= with a
+	// time of RFC 3339 or a date, which is its first moment in UTC. A '#' at the
+	// start of a line or after a blank begins the reason. Without a kind, "@"
+	// makes a mail address, "[" an EHLO literal, and what is neither an address
+	// nor a fingerprint is a domain.
+	FormatLines Format = "lines"
+
+	// FormatDROP is Spamhaus's DROP and EDROP, the text ("192.0.2.0/24 ; SBL123")
+	// and the JSON lines (cidr, sblid); when these say how many records there
+	// are, so many must be there.
+	FormatDROP Format = "drop"
+
+	// FormatIP4Set is rbldnsd's ip4set, which is ip4trie and ip4tset too:
+	// addresses, prefixes, "192.0.2", "192.0.2.1-9"; "!" is an Except, and the
+	// text of ":127.0.0.2:text" lines the reason of those that have none. Of the
+	// lines that begin with $ it heeds $MAXRANGE4; a combined dataset ($DATASET)
+	// is an error. Where the two overlap, the narrower range counts; rbldnsd
+	// lets exclusions go first among ranges that end in the same octet.
+	FormatIP4Set Format = "ip4set"
+
+	// FormatIP6Trie is rbldnsd's ip6trie, which is ip6tset too.
+	FormatIP6Trie Format = "ip6trie"
+
+	// FormatDNSet is rbldnsd's dnset: domains, in the form that Domain has.
+	FormatDNSet Format = "dnset"
+
+	// FormatHosts is a hosts file: the names beside 0.0.0.0, ::, and loopback
+	// addresses, but those that every host has. Other lines list nothing.
+	FormatHosts Format = "hosts"
+
+	// FormatCIDR is Postfix's cidr table (cidr_table(5)). OK, PERMIT and numbers
+	// are Allow, DUNNO is Except, REJECT, 5NN, 4NN and DEFER are Block: whether to
+	// refuse or to defer is then not the table's matter. The first line that fits
+	// counts there, the most specific entry here: so a line that an earlier one
+	// hides is a bad one. So is one with another action, which still keeps what
+	// it fits from being listed. "if" and "!pattern" are an error.
+	FormatCIDR Format = "cidr"
+
+	// FormatAccess is the source of Postfix's access table (access(5)), with
+	// actions as in FormatCIDR: addresses, "192.0.2", domains, "ann@example.org",
+	// "ann@". Of the same patterns the first counts. A domain has all below it too, as it has by default in Postfix;
+	// ParseConfig.Exact says otherwise.
+	FormatAccess Format = "access"
+
+	// FormatCSV has a value in one column (RFC 4180, without line breaks in
+	// fields), told as in FormatLines. Lines that begin with '#' are comments.
+	FormatCSV Format = "csv"
 )
 
-// ParseConfig says how a file is to be read. The zero value of a field means
-// its default.
+// ParseConfig says how a file is written, and what its entries say where they do
+// not say it themselves. The zero ParseConfig reads FormatLines and blocks.
 type ParseConfig struct {
-	Name   string // of the file, in problems
 	Format Format
-	Word   Word   // of entries whose line has no word of its own; Block
-	Kind   Kind   // of entries, in the formats Lines and CSV; 0: as the value looks
-	Column string // in the format CSV: the name in the header line, or the number from 1; "1"
-	Source string // of all entries; Name
-	Reason string // of entries whose line has none
+	Name   string // of the file, for reports; "" is Source
+	Source string // Entry.Source
+	Kind   Kind   // of entries whose line does not tell; zero: of what its form and the format say
+	Word   Word   // of entries whose line does not tell; None is Block
+	Reason string // of entries that give none
 
-	Strict bool // one bad line fails the whole; else it is passed over and reported
+	Exact bool // of FormatAccess: a domain does not fit what is below it
 
-	MaxLine    int   // octets of a line; 4096
-	MaxOctets  int64 // of the text, unpacked; 1 GiB
-	MaxEntries int   // 5 million
+	// Of FormatCSV. A column is a name in the first line, or a number from 1.
+	Column       string // has the value; "" is the first one
+	ReasonColumn string // has the reason; "" is none
+	Header       bool   // the first line is no entry; so it is where a column has a name
+	Comma        byte   // between columns; 0 is ','
+
+	Strict bool // a bad line is an error, else it is reported and left out
+
+	MaxBytes   int64 // of the file, packed and unpacked; 0 is 1 GiB
+	MaxLine    int   // octets in a line; 0 is 4,096
+	MaxEntries int   // 0 is 10,000,000
 }
 
-// Problem is a line that could not be used.
-type Problem struct {
-	File string
-	Line int
-	Why  string
-}
+// maxBadLines is how many bad lines a report has.
+const maxBadLines = 20
 
-// String is "file:line: why".
-func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Why) }
-
-// Report is what came of reading a file.
+// Report is what became of a file.
 type Report struct {
-	Lines    int // comments and empty ones too
-	Entries  int
-	Bad      int       // lines passed over
-	Problems []Problem // the first 20 of them
+	Entries int       // that were added
+	Expired int       // that were over, and left out
+	Bad     int       // lines that were left out
+	Lines   []BadLine // the first 20 of them
 }
 
-// maxProblems bounds Report.Problems.
-const maxProblems = 20
+// BadLine is a line that could not be read.
+type BadLine struct {
+	File string
+	Line int    // from 1
+	What string // is wrong with it, with at most 80 octets of it, quoted
+}
 
-// Parse reads a file, which may be gzipped, and calls add with each entry. It
-// returns the first error that ends the reading: of r, of add, of a bound, of a
-// bad line where cfg.Strict says so. An error of add that wraps [ErrEntry] makes
-// a bad line. What it reads may be hostile: it keeps no more than a line.
-//
-// The format Lines has one entry a line:
-//
-//	192.0.2.0/24                      # a reason
-//	allow 192.0.2.7 until=2027-01-31
-//	*.example.org
-//	ann@example.org
-//	hello:localhost
-//
-// A word before the value, block, allow or except, is the entry's own; until= (a
-// day, or a time as in RFC 3339) is when it expires; a kind and a colon before
-// the value say what it is where that cannot be seen.
+// Error is "blocklist: file:line: what".
+func (l BadLine) Error() string { return fmt.Sprintf("blocklist: %s:%d: %s", l.File, l.Line, l.What) }
+
+// Parse reads a file and hands its entries to add, which is often [Builder.Add]:
+// what add refuses is a bad line. The error says that the file could not be
+// read to its end, is over a limit, or is not of the format: more lines are bad
+// than give entries. What was added before stays added.
 func Parse(r io.Reader, cfg ParseConfig, add func(Entry) error) (Report, error) {
-	cfg = cfg.filled()
-	p := &parser{cfg: cfg, add: add}
-	read, err := p.reader()
+	p := &parsing{ParseConfig: cfg, add: add, now: time.Now()}
+	if err := p.defaults(); err != nil {
+		return Report{}, err
+	}
+	f, err := p.format()
 	if err != nil {
-		return Report{}, fmt.Errorf("blocklist: %w", err)
+		return Report{}, err
 	}
-	text, err := unpacked(r)
-	if err == nil {
-		err = p.lines(bufio.NewReaderSize(&bounded{text, cfg.MaxOctets}, max(cfg.MaxLine, 16)), read)
+	err = p.lines(r, f)
+	switch {
+	case err != nil:
+		err = p.bad(err)
+	case p.report.Bad > p.report.Entries+p.report.Expired:
+		err = fmt.Errorf("blocklist: %s: is not of format %s: %d lines are bad: line %d: %s",
+			p.Name, p.Format, p.report.Bad, p.report.Lines[0].Line, p.report.Lines[0].What)
 	}
-	if err != nil {
-		return p.report, fmt.Errorf("blocklist: %s: %w", cfg.Name, err)
-	}
-	return p.report, nil
+	return p.report, err
 }
 
-// ErrEntry is wrapped by what is wrong with one entry alone.
-var ErrEntry = errors.New("no entry")
-
-func (cfg ParseConfig) filled() ParseConfig {
-	if cfg.Format == "" {
-		cfg.Format = Lines
-	}
-	if cfg.Word == None {
-		cfg.Word = Block
-	}
-	if cfg.Column == "" {
-		cfg.Column = "1"
-	}
-	if cfg.Name == "" {
-		cfg.Name = string(cfg.Format)
-	}
-	if cfg.Source == "" {
-		cfg.Source = cfg.Name
-	}
-	if cfg.MaxLine == 0 {
-		cfg.MaxLine = 4096
-	}
-	if cfg.MaxOctets == 0 {
-		cfg.MaxOctets = 1 << 30
-	}
-	if cfg.MaxEntries == 0 {
-		cfg.MaxEntries = 5_000_000
-	}
-	return cfg
+// parsing is a file on its way.
+type parsing struct {
+	ParseConfig
+	add    func(Entry) error
+	now    time.Time
+	line   int // the one at hand
+	report Report
 }
 
-// validate says what is wrong with a filled cfg, naming the field.
-func (cfg *ParseConfig) validate() error {
+// format reads lines. An error that is no fatal one is of the line.
+type format struct {
+	line func(text string) error
+	end  func() error // may be nil
+}
+
+// fatal is an error that ends the reading.
+type fatal struct{ error }
+
+func (f fatal) Unwrap() error { return f.error }
+
+// defaults fills in what p leaves open, and reports what is wrong with it.
+func (p *parsing) defaults() error {
+	if p.Format == "" {
+		p.Format = FormatLines
+	}
+	if p.Name == "" {
+		p.Name = p.Source
+	}
+	if p.Word == None {
+		p.Word = Block
+	}
+	if p.MaxBytes == 0 {
+		p.MaxBytes = 1 << 30
+	}
+	if p.MaxLine == 0 {
+		p.MaxLine = 4096
+	}
+	if p.MaxEntries == 0 {
+		p.MaxEntries = 10_000_000
+	}
+	if p.Comma == 0 {
+		p.Comma = ','
+	}
 	var errs []error
-	bad := func(field string, v any, why string) {
-		errs = append(errs, fmt.Errorf("%s is %v: %s", field, v, why))
+	bad := func(field, what string) { errs = append(errs, fmt.Errorf("blocklist: ParseConfig.%s %s", field, what)) }
+	if p.Kind > Fingerprint {
+		bad("Kind", "is not known")
 	}
-	if _, err := (&parser{cfg: *cfg}).reader(); err != nil {
-		errs = append(errs, err)
+	if p.Word.order() == 0 {
+		bad("Word", "is not known")
 	}
-	if cfg.Word.order() == 0 {
-		bad("Word", int(cfg.Word), "is neither Block nor Allow nor Except")
+	if p.MaxBytes < 0 || p.MaxLine < 0 || p.MaxEntries < 0 {
+		bad("MaxBytes, MaxLine and MaxEntries", "must not be negative")
 	}
-	if cfg.Kind > Fingerprint {
-		bad("Kind", int(cfg.Kind), "is no Kind")
-	}
-	if cfg.Kind != 0 && cfg.Format != Lines && cfg.Format != CSV {
-		bad("Kind", cfg.Kind, "the format "+string(cfg.Format)+" has kinds of its own")
-	}
-	if cfg.MaxLine < 64 || cfg.MaxLine > 1<<20 {
-		bad("MaxLine", cfg.MaxLine, "must be between 64 and 1048576")
-	}
-	if cfg.MaxOctets < 0 {
-		bad("MaxOctets", cfg.MaxOctets, "must not be negative")
-	}
-	if cfg.MaxEntries < 0 {
-		bad("MaxEntries", cfg.MaxEntries, "must not be negative")
+	if strings.IndexByte("\"\r\n#", p.Comma) >= 0 {
+		bad("Comma", "must be another character")
 	}
 	return errors.Join(errs...)
 }
 
-// unpacked is r, or what is in it where it is gzipped (RFC 1952).
-func unpacked(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReader(r)
-	magic, err := b.Peek(2)
-	if err != nil && err != io.EOF {
-		return nil, err
+// format returns the reader of p.Format.
+func (p *parsing) format() (format, error) {
+	switch p.Format {
+	case FormatLines:
+		return format{line: p.plainLine}, nil
+	case FormatDROP:
+		return (&dropFile{parsing: p}).format(), nil
+	case FormatIP4Set, FormatIP6Trie, FormatDNSet:
+		return (&rbldnsdFile{parsing: p}).format(), nil
+	case FormatHosts:
+		return format{line: p.hostsLine}, nil
+	case FormatCIDR, FormatAccess:
+		return (&postfixFile{parsing: p}).format(), nil
+	case FormatCSV:
+		return (&csvFile{parsing: p}).format()
 	}
-	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		return gzip.NewReader(b)
+	return format{}, fmt.Errorf("blocklist: ParseConfig.Format %.40q is not known", p.Format)
+}
+
+func (p *parsing) lines(r io.Reader, f format) error {
+	lines, err := newLineReader(r, p.MaxLine, p.MaxBytes)
+	if err != nil {
+		return err
 	}
-	return b, nil
-}
-
-// bounded fails when more than left octets come.
-type bounded struct {
-	r    io.Reader
-	left int64
-}
-
-var errTooLarge = errors.New("is larger than MaxOctets")
-
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
-}
-
-// parser reads one file.
-type parser struct {
-	cfg    ParseConfig
-	add    func(Entry) error
-	report Report
-
-	unset  string       // reason of rbldnsd's ":A:text" lines
-	column int          // of CSV, from 0; -1: the header has yet to say
-	cover  *prefixCover // of cidr tables, where the first line that fits counts
-	at     int          // the line that is judged
-	held   string       // a logical line of Postfix's that may go on
-	heldAt int          // where it began
-}
-
-// reader is how a line of the format is read; "" asks for what is held back,
-// at the end.
-func (p *parser) reader() (func(line string) error, error) {
-	switch p.cfg.Format {
-	case Lines:
-		return p.line, nil
-	case DROP:
-		return p.drop, nil
-	case DROPJSON:
-		return p.dropJSON, nil
-	case IP4Set, IP6Trie, DNSet:
-		return p.rbldnsd, nil
-	case Hosts:
-		return p.hostsLine, nil
-	case PostfixCIDR, PostfixAccess:
-		return p.postfix, nil
-	case CSV:
-		return p.csv, p.chooseColumn()
-	}
-	return nil, fmt.Errorf("Format is %.40q: there is none of that name", p.cfg.Format)
-}
-
-// lines reads line by line. A line too long is a bad one, and none of it is
-// looked at.
-func (p *parser) lines(r *bufio.Reader, read func(string) error) error {
 	for {
-		raw, err := r.ReadSlice('\n')
-		if err == io.EOF && len(raw) == 0 {
-			return p.end(read)
+		text, err := lines.next()
+		if err == io.EOF {
+			break
 		}
-		p.report.Lines++
-		p.at = p.report.Lines
-		long := err == bufio.ErrBufferFull || len(raw) > p.cfg.MaxLine
-		for err == bufio.ErrBufferFull {
-			_, err = r.ReadSlice('\n')
-		}
-		if err != nil && err != io.EOF {
+		p.line = lines.number
+		if err == nil {
+			err = f.line(text)
+		} else if err != errLongLine {
 			return err
 		}
-		problem := fmt.Errorf("%w: a line of over %d octets", ErrEntry, p.cfg.MaxLine)
-		if !long {
-			if p.report.Lines == 1 {
-				raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
-			}
-			problem = read(strings.TrimRight(string(raw), "\r\n"))
-		}
-		if err := p.judge(problem); err != nil {
+		if err := p.judge(err); err != nil {
 			return err
 		}
 	}
-}
-
-// end gives Postfix's reader what it held back.
-func (p *parser) end(read func(string) error) error {
-	if p.held == "" {
-		return nil
-	}
-	return p.judge(read(""))
-}
-
-// judge counts a bad line, or returns what ends the reading.
-func (p *parser) judge(err error) error {
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, ErrEntry) {
-		return fmt.Errorf("line %d: %w", p.at, err)
-	}
-	p.report.Bad++
-	problem := Problem{p.cfg.Name, p.at, oneLine(strings.TrimPrefix(err.Error(), ErrEntry.Error()+": "))}
-	if len(p.report.Problems) < maxProblems {
-		p.report.Problems = append(p.report.Problems, problem)
-	}
-	if p.cfg.Strict {
-		return fmt.Errorf("line %d: %s", p.at, problem.Why)
+	if f.end != nil {
+		return p.judge(f.end())
 	}
 	return nil
 }
 
-// enter adds an entry with what it has not said itself.
-func (p *parser) enter(e Entry) error {
-	if p.report.Entries >= p.cfg.MaxEntries {
-		return fmt.Errorf("more than %d entries", p.cfg.MaxEntries)
+// judge counts the error of a line, and returns it where it ends the reading.
+func (p *parsing) judge(err error) error {
+	if err == nil {
+		return nil
+	}
+	var f fatal
+	if p.Strict || errors.As(err, &f) {
+		return err
+	}
+	p.report.Bad++
+	if len(p.report.Lines) < maxBadLines {
+		p.report.Lines = append(p.report.Lines, p.bad(err))
+	}
+	return nil
+}
+
+func (p *parsing) bad(err error) BadLine {
+	return BadLine{p.Name, p.line, strings.TrimPrefix(err.Error(), "blocklist: ")}
+}
+
+// emit adds an entry, with what it leaves open.
+func (p *parsing) emit(e Entry) error {
+	if e.Kind == 0 {
+		e.Kind = p.Kind
+	}
+	if e.Kind == 0 {
+		e.Kind = kindOf(e.Value)
 	}
 	if e.Word == None {
-		e.Word = p.cfg.Word
+		e.Word = p.Word
 	}
 	if e.Reason == "" {
-		e.Reason = p.cfg.Reason
+		e.Reason = p.Reason
 	}
-	e.Source = p.cfg.Source
+	e.Source = p.Source
+	if !e.Expires.IsZero() && !p.now.Before(e.Expires) {
+		p.report.Expired++
+		return nil
+	}
+	if p.report.Entries >= p.MaxEntries {
+		return fatal{fmt.Errorf("has over %d entries", p.MaxEntries)}
+	}
 	if err := p.add(e); err != nil {
 		return err
 	}
@@ -300,5 +296,10 @@ func (p *parser) enter(e Entry) error {
 	return nil
 }
 
-// wrong is why a line is no entry; text is what of it, in part.
-func wrong(text, why string) error { return fmt.Errorf("%w: %.80q %s", ErrEntry, text, why) }
+// or is kind, or instead where none is set.
+func (k Kind) or(instead Kind) Kind {
+	if k == 0 {
+		return instead
+	}
+	return k
+}

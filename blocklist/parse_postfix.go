@@ -1,150 +1,168 @@
 package blocklist
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 )
 
-// postfix reads a line of a cidr table (cidr_table(5)) or of an access table
-// (access(5)). A line that begins with white space goes on with the one before
-// it, so each is read when the next one has begun.
-func (p *parser) postfix(line string) error {
-	if line != "" && (line[0] == ' ' || line[0] == '\t') && p.held != "" {
-		if text := strings.TrimSpace(line); text != "" && text[0] != '#' && len(p.held) < p.cfg.MaxLine {
-			p.held += " " + text
+// postfixFile reads FormatCIDR and FormatAccess: logical lines, which go on
+// where a line begins with a blank.
+type postfixFile struct {
+	*parsing
+	text  string // of the logical line at hand
+	first int    // where it begins
+
+	prefixes map[netip.Prefix]int // of FormatCIDR, with their lines
+	lengths  map[int]bool         // that occur
+	keys     map[string]int       // of FormatAccess
+}
+
+func (f *postfixFile) format() format {
+	f.prefixes, f.lengths, f.keys = make(map[netip.Prefix]int), make(map[int]bool), make(map[string]int)
+	return format{f.line, f.flush}
+}
+
+func (f *postfixFile) line(text string) error {
+	trimmed := strings.TrimSpace(text)
+	switch {
+	case trimmed == "" || trimmed[0] == '#':
+		return nil // and the logical line may go on behind it
+	case text[0] != ' ' && text[0] != '\t':
+		at := f.parsing.line
+		err := f.flush()
+		f.text, f.first = trimmed, at
+		return err
+	case f.text == "":
+		return errors.New("goes on from a line that is not there")
+	case len(f.text)+len(trimmed) >= f.MaxLine:
+		return fatal{errLongLine}
+	}
+	f.text += " " + trimmed
+	return nil
+}
+
+// flush reads the logical line at hand; its errors are where that begins.
+func (f *postfixFile) flush() error {
+	if f.text == "" {
+		return nil
+	}
+	text := f.text
+	f.text, f.parsing.line = "", f.first
+	key, result := text, ""
+	if i := strings.IndexAny(text, " \t"); i >= 0 {
+		key, result = text[:i], strings.TrimSpace(text[i:])
+	}
+	if f.Format == FormatCIDR {
+		switch lower := strings.ToLower(key); {
+		case lower == "if", lower == "endif":
+			return fatal{fmt.Errorf("%q makes what fits depend on where it stands: write prefixes alone", key)}
+		case key[0] == '!':
+			return fatal{fmt.Errorf("%.80q fits what is not in a prefix: write prefixes alone", key)}
 		}
-		return nil
 	}
-	text := strings.TrimSpace(line)
-	if line != "" && (text == "" || text[0] == '#') { // which end no line
-		return nil
+	if result == "" {
+		return fmt.Errorf("%.80q has no action", key)
 	}
-	whole := p.held
-	if whole != "" {
-		p.at = p.heldAt
+	word, reason, actionErr := postfixAction(result)
+	pattern := f.cidr
+	if f.Format == FormatAccess {
+		pattern, key = f.access, strings.ToLower(key)
 	}
-	p.held, p.heldAt = text, p.report.Lines
-	if whole == "" {
-		return nil
-	}
-	key, action := whole, ""
-	if i := strings.IndexAny(whole, " \t"); i >= 0 {
-		key, action = whole[:i], strings.TrimSpace(whole[i:])
-	}
-	if p.cfg.Format == PostfixCIDR {
-		if key[0] == '!' || strings.EqualFold(key, "if") || strings.EqualFold(key, "endif") {
-			return wrong(key, "is a condition, which cannot be carried over: write the networks out")
-		}
-	}
-	word, reason, err := postfixAction(action)
+	e, err := pattern(key)
 	if err != nil {
 		return err
 	}
-	e := Entry{Word: word, Reason: reason}
-	if p.cfg.Format == PostfixCIDR {
-		return p.cidr(e, key)
+	if actionErr != nil { // it still keeps what it fits from the wider patterns
+		word, reason = Except, ""
 	}
-	return p.access(e, key)
+	if word == Except && strings.HasSuffix(e.Value, "/0") {
+		return actionErr // there is nothing wider
+	}
+	e.Word, e.Reason = word, reason
+	return cmp.Or(f.emit(e), actionErr)
 }
 
-// postfixAction is what the right-hand side of access(5) means here.
+// postfixAction is what an action says of who fits (access(5)).
 func postfixAction(action string) (w Word, reason string, err error) {
-	verb, text, _ := strings.Cut(action, " ")
+	name, text, _ := strings.Cut(action, " ")
 	text = strings.TrimSpace(text)
-	switch v := strings.ToUpper(verb); {
-	case v == "":
-		return None, "", wrong(action, "is no action: the line has a key alone")
-	case v == "OK", v == "PERMIT":
-		return Allow, text, nil
-	case v == "DUNNO":
-		return Except, text, nil
-	case v == "REJECT", v == "DEFER", v == "DEFER_IF_PERMIT", v == "DEFER_IF_REJECT":
+	switch upper := strings.ToUpper(name); {
+	case upper == "REJECT":
 		return Block, text, nil
-	case strings.Trim(v, "0123456789") == "":
-		if len(v) == 3 && (v[0] == '4' || v[0] == '5') {
-			return Block, action, nil
-		}
-		return Allow, text, nil // "all-numerical" is OK
+	case upper == "DEFER":
+		return Block, action, nil
+	case len(name) == 3 && (name[0] == '4' || name[0] == '5') && numeric(name) && text != "":
+		return Block, action, nil
+	case text == "" && (upper == "OK" || upper == "PERMIT" || numeric(name)):
+		return Allow, "", nil
+	case text == "" && upper == "DUNNO":
+		return Except, "", nil
 	}
-	return None, "", wrong(verb, "is an action that a list cannot carry out")
+	return None, "", fmt.Errorf("%.80q is no action of a list: it neither lets in nor refuses", action)
 }
 
-// cidr enters a network. Where several lines fit a client the first one counts
-// in Postfix and the most specific one here, so a line behind a wider one says
-// nothing.
-func (p *parser) cidr(e Entry, key string) error {
-	prefix, err := normalPrefix(strings.NewReplacer("[", "", "]", "").Replace(key))
-	if err != nil {
-		return wrong(key, err.Error())
-	}
-	if p.cover == nil {
-		p.cover = new(prefixCover)
-	}
-	if !p.cover.add(prefix) {
-		return nil
-	}
-	e.Kind, e.Value = Addr, prefix.String()
-	return p.enter(e)
-}
+// numeric reports whether s is nothing but digits.
+func numeric(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-// prefixCover knows which prefixes lie in those added before.
-type prefixCover struct {
-	seen    map[netip.Prefix]struct{}
-	lengths [2][129]bool // by family: of those seen
-}
-
-// add reports whether p lies in none of those before it.
-func (c *prefixCover) add(p netip.Prefix) bool {
-	lengths := &c.lengths[0]
-	if p.Addr().Is6() {
-		lengths = &c.lengths[1]
+// cidr returns the entry of a pattern of FormatCIDR, which counts for what no
+// earlier one fits.
+func (f *postfixFile) cidr(key string) (e Entry, err error) {
+	if strings.HasPrefix(key, "[") && strings.HasSuffix(key, "]") {
+		key = key[1 : len(key)-1]
 	}
-	for n := range p.Bits() + 1 {
-		if lengths[n] {
-			wider, err := p.Addr().Prefix(n)
-			if _, ok := c.seen[wider]; ok && err == nil {
-				return false
+	p, err := netip.ParsePrefix(key)
+	if addr, addrErr := netip.ParseAddr(key); addrErr == nil && addr.Zone() == "" {
+		p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	switch {
+	case err != nil:
+		return e, fmt.Errorf("%.80q %w", key, errNoPrefix)
+	case p.Masked() != p:
+		return e, fmt.Errorf("%.80q has bits set beyond its length", key)
+	}
+	for length := range f.lengths {
+		if wider, err := p.Addr().Prefix(length); err == nil && length <= p.Bits() {
+			if line, ok := f.prefixes[wider]; ok {
+				return e, fmt.Errorf("%.80q is never reached: line %d fits all of it", key, line)
 			}
 		}
 	}
-	if c.seen == nil {
-		c.seen = make(map[netip.Prefix]struct{})
-	}
-	c.seen[p] = struct{}{}
-	lengths[p.Bits()] = true
-	return true
+	f.prefixes[p] = f.first
+	f.lengths[p.Bits()] = true
+	return Entry{Kind: Addr, Value: p.String()}, nil
 }
 
-// access enters what a key of access(5) stands for: a mail address, "user@", an
-// address or the beginning of one, or a domain with all that is below it, as
-// Postfix has it by default (parent_domain_matches_subdomains).
-func (p *parser) access(e Entry, key string) error {
+// access returns the entry of a pattern of FormatAccess. Of the same patterns
+// the first counts.
+func (f *postfixFile) access(key string) (e Entry, err error) {
+	if line, ok := f.keys[key]; ok {
+		return e, fmt.Errorf("%.80q is in line %d already", key, line)
+	}
+	f.keys[key] = f.first
 	switch {
-	case key == "<>":
-		return wrong(key, "is the null reverse-path, which no list holds")
-	case strings.Contains(key, "@"):
-		e.Kind, e.Value = Mailbox, key
-		return p.enter(e)
-	}
-	if addr, octets, ok := partial4(key); ok {
-		e.Kind = Addr
-		a := netip.AddrFrom4([4]byte{byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)})
-		e.Value = netip.PrefixFrom(a, 8*octets).String()
-		return p.enter(e)
-	}
-	if strings.Contains(key, ":") {
-		prefix, err := prefix6(key)
+	case strings.HasPrefix(key, "@"), key == "<>":
+		return e, fmt.Errorf("%.80q is no pattern that a list has", key)
+	case strings.IndexByte(key, '@') >= 0:
+		return Entry{Kind: Mailbox, Value: key}, nil
+	case strings.Trim(key, "0123456789.") == "":
+		addr, bits, err := parseOctets(key)
 		if err != nil {
-			return wrong(key, err.Error())
+			return e, fmt.Errorf("%.80q %w", key, errNoPrefix)
 		}
-		e.Kind, e.Value = Addr, prefix.String()
-		return p.enter(e)
+		return Entry{Kind: Addr, Value: prefix4(addr, bits).String()}, nil
+	case strings.IndexByte(key, ':') >= 0:
+		p, err := parsePrefix6(key)
+		if err != nil || strings.IndexByte(key, '/') >= 0 {
+			return e, fmt.Errorf("%.80q %w", key, errNoPrefix)
+		}
+		return Entry{Kind: Addr, Value: p.String()}, nil
+	case key[0] == '.':
+		key = "*" + key
+	case !f.Exact:
+		key = "." + key
 	}
-	e.Kind, e.Value = Domain, key
-	if key[0] == '.' {
-		e.Value = "*" + key
-	} else {
-		e.Value = "." + key
-	}
-	return p.enter(e)
+	return Entry{Kind: f.Kind.or(Domain), Value: key}, nil
 }

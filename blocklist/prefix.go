@@ -20,17 +20,19 @@ type prefixTable[K uint32 | uint64] struct {
 	// where addresses are, and cost nothing where there are none.
 	heads    []headWord
 	tailBits int
-	buckets  []uint32 // where the rows of each begin, and covered; one more at the end
+	buckets  []bucket // and one more at the end
 	wide     bool     // there are prefixes shorter than headBits
 }
 
 const (
 	headBits   = 12
-	bucketRows = 4 // how many rows a bucket has on the average
+	partBits   = 5 // a bucket has 32 parts
+	bucketRows = 4 // and at most so many rows, on the average
 )
 
-// covered marks a bucket of which an earlier row may cover a part.
-const covered = 1 << 31
+// bucket is where the rows of a range of addresses begin. Bit i of touched tells
+// whether any prefix has an address in its part i.
+type bucket struct{ rows, touched uint32 }
 
 // headWord is 64 values of headBits: which of them occur, and how many do
 // before.
@@ -62,44 +64,40 @@ func (p packed) note() uint32 { return uint32(p) & (maxNotes - 1) }
 // width is how many bits a key has.
 func (t *prefixTable[K]) width() int { return bits.Len64(uint64(^K(0))) }
 
-// bucket returns the first bucket with addresses from x on, and whether x is in it.
-func (t *prefixTable[K]) bucket(x K) (i int, in bool) {
+// part returns the first bucket with addresses from x on, and the part of it
+// that x is in; in is false when x is in none.
+func (t *prefixTable[K]) part(x K) (b, part int, in bool) {
 	head := int(x >> (t.width() - headBits))
 	word := &t.heads[head/64]
-	i = (word.before + bits.OnesCount64(word.bits&(1<<(head%64)-1))) << t.tailBits
+	b = (word.before + bits.OnesCount64(word.bits&(1<<(head%64)-1))) << t.tailBits
 	if word.bits>>(head%64)&1 == 0 {
-		return i, false
+		return b, 0, false
 	}
-	return i | int(x<<headBits>>(t.width()-t.tailBits)), true
+	tail := int(x << headBits >> (t.width() - t.tailBits - partBits))
+	return b + tail>>partBits, tail & (1<<partBits - 1), true
 }
 
 // last returns the index of the last row whose key is at most x. It is -1 when
 // there is none, or none that x could be in.
 func (t *prefixTable[K]) last(x K) int {
-	b, in := t.bucket(x)
-	if !in {
-		if !t.wide {
-			return -1
-		}
-		return int(t.buckets[b]&^covered) - 1
-	}
-	start := t.buckets[b]
-	last := int(start&^covered) - 1
-	rows := t.rows[last+1 : t.buckets[b+1]&^covered]
-	n := 0
-	if len(rows) <= 4*bucketRows {
-		for i := range rows {
-			if rows[i].key <= x {
-				n = i + 1
-			}
-		}
-	} else {
-		n = sort.Search(len(rows), func(i int) bool { return rows[i].key > x })
-	}
-	if n == 0 && start&covered == 0 {
+	b, part, in := t.part(x)
+	if in && t.buckets[b].touched>>part&1 == 0 || !in && !t.wide {
 		return -1
 	}
-	return last + n
+	start := int(t.buckets[b].rows)
+	if !in {
+		return start - 1
+	}
+	rows := t.rows[start:t.buckets[b+1].rows]
+	if len(rows) > 4*bucketRows {
+		return start - 1 + sort.Search(len(rows), func(i int) bool { return rows[i].key > x })
+	}
+	for i := range rows {
+		if rows[i].key > x {
+			return start - 1 + i
+		}
+	}
+	return start - 1 + len(rows)
 }
 
 // find returns the most specific prefix around x that is live.

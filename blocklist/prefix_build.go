@@ -132,37 +132,35 @@ func newPrefixTable[K uint32 | uint64](rows []prefixRow[K]) prefixTable[K] {
 		t.heads[i].before = heads
 		heads += bits.OnesCount64(t.heads[i].bits)
 	}
-	t.tailBits = min(bits.Len(uint(len(rows)/bucketRows/heads)), t.width()-headBits)
-	t.buckets = make([]uint32, heads<<t.tailBits+1)
-	row := 0
-	for head := range 1 << headBits {
-		if t.heads[head/64].bits>>(head%64)&1 == 0 {
-			continue
-		}
-		for tail := range 1 << t.tailBits {
-			first := K(head)<<(t.width()-headBits) | K(tail)<<(t.width()-headBits-t.tailBits)
-			for row < len(rows) && rows[row].key < first {
-				row++
-			}
-			b, _ := t.bucket(first)
-			t.buckets[b] = uint32(row)
-			if row > 0 && t.around(row-1, first) {
-				t.buckets[b] |= covered
-			}
-		}
+	t.tailBits = min(bits.Len(uint(len(rows)/bucketRows/heads)), t.width()-headBits-partBits)
+	t.buckets = make([]bucket, heads<<t.tailBits+1)
+	for i := range rows {
+		b, _, _ := t.part(rows[i].key)
+		t.buckets[b+1].rows++
+		t.touch(&rows[i])
 	}
-	t.buckets[len(t.buckets)-1] = uint32(len(rows))
+	for i := range t.buckets[1:] {
+		t.buckets[i+1].rows += t.buckets[i].rows
+	}
 	return t
 }
 
-// around reports whether the prefix of a row, or a wider one, has x in it.
-func (t *prefixTable[K]) around(row int, x K) bool {
-	common := bits.LeadingZeros64(uint64(t.rows[row].key^x)) - 64 + t.width()
-	for row >= 0 {
-		if t.rows[row].note.length() <= common {
-			return true
-		}
-		row = int(t.rows[row].up) - 1
+// touch marks the parts of buckets that the prefix of row has addresses in.
+func (t *prefixTable[K]) touch(row *prefixRow[K]) {
+	last := row.key | ^K(0)>>row.note.length()
+	from, fromPart, _ := t.part(row.key)
+	to, toPart, in := t.part(last)
+	if !in { // the head of last does not occur
+		to, toPart = to-1, 1<<partBits-1
 	}
-	return false
+	for b := from; b <= to; b++ {
+		touched := ^uint32(0)
+		if b == from {
+			touched <<= fromPart
+		}
+		if b == to {
+			touched &= ^uint32(0) >> (1<<partBits - 1 - toPart)
+		}
+		t.buckets[b].touched |= touched
+	}
 }
