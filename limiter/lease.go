@@ -4,262 +4,272 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 )
 
-// LeaseConfig says how much is taken in advance. The zero value of a field
-// means its default.
+// LeaseConfig configures a [Lease]. The zero value of a field means its default.
 type LeaseConfig struct {
-	Share   int           // units of a key taken at a time; 100
-	Idle    time.Duration // after so long unused, what is left of a share is given back; 5 s
-	MaxKeys int           // keys with a share at one time; 10,000. Others are asked for one by one
-	Timeout time.Duration // of giving back what is left; 5 s
+	// Share is how many units of a key are held in advance, at most: 100, and
+	// never more than a tenth of the limit's Burst.
+	Share int
+
+	// Idle is after how long without an ask a key's units are given back: 10
+	// seconds. It must be at least 10 milliseconds.
+	Idle time.Duration
+
+	// Keys is of how many keys units may be held at a time: 65,536. A key longer
+	// than 512 octets never has any.
+	Keys int
 }
 
-// Lease is a Store in front of another, slower one, such as Redis: it takes a
-// share of a key's units at a time, and decides about single units of it by
-// itself, in a fraction of a microsecond. It is safe for concurrent use.
+// Lease is a Store in front of a slower one, a server that several machines
+// share. Of keys that are asked for often it takes a share in advance, spends
+// that without asking, and has the next one fetched before it is used up. Near
+// the limit shares become smaller, and at last every ask goes to the store.
 //
-// What is spent locally was taken from the store before, so all machines
-// together never get more units out of a limit than it has. But they may have
-// them later: in any window a key can have, beyond its limit, what was left of the
-// shares at its beginning, at most Share for each machine. And units in a share
-// that nobody uses are missing elsewhere until they are given back, after Idle; a
-// process that is killed gives nothing back, and the limit regains it with time.
+// What is decided here are asks for units at hand and looks at keys that have
+// some, if all asks of a Take are such. All else goes to the store, less what is
+// at hand. States are the store's with what is at hand; of what is decided here,
+// they are as the store last described them.
 //
-// Only single asks of a few units of limits with a Burst of four shares and more
-// are decided so. What is asked for together, forced, given back, or of a limit
-// that is nearly used up goes to the store as it is.
+// Units at hand are spent in the store's books, and it regains them meanwhile.
+// So in any time all machines together admit no more than the limit does, and
+// Share units for each machine; and as much may be missing at a machine while
+// others hold it, until they give it back. On a crash what is held is spent.
 type Lease struct {
 	store Store
 	cfg   LeaseConfig
+	base  time.Time
+	stop  chan struct{} // closed by Close
+	calls sync.WaitGroup
 
 	mu     sync.Mutex
-	shares map[leased]*share
-	stop   chan struct{}
-	done   chan struct{}
-	once   sync.Once
+	held   map[leaseKey]*holding
+	closed bool
 }
 
-var _ Store = (*Lease)(nil)
-
-// leased is what a share is of.
-type leased struct {
+type leaseKey struct {
 	key   string
 	limit Limit
 }
 
-// share is what is left of what was taken. turn is held while it is looked at
-// or another one is taken.
-type share struct {
-	turn   chan struct{}
-	left   int
-	after  State     // how the key stood when the share was taken
-	scarce time.Time // until then the store has no whole share
-	used   time.Time
-	gone   bool // given back: no longer in the map
+// holding is what is known of one key, and held of it.
+type holding struct {
+	ask      Ask           // the last one
+	left     int           // units at hand
+	lent     int           // asks under way that may bring some back
+	heard    bool          // the store has answered
+	full     int64         // when its bucket will be full again, as it said last
+	used     int64         // when the key was last asked for
+	fetching chan struct{} // closed when that has ended; nil when nothing is being fetched
 }
 
-// NewLease returns a Lease of store. Close gives back what it has.
+const (
+	maxLeaseKey  = 512             // octets
+	leaseTimeout = 5 * time.Second // of what is done in nobody's name
+)
+
+// NewLease returns a lease on store. It has to be closed.
 func NewLease(store Store, cfg LeaseConfig) (*Lease, error) {
-	var errs []error
 	if store == nil {
-		errs = append(errs, errors.New("limiter: NewLease: store is nil"))
+		return nil, errors.New("limiter: NewLease: no store")
 	}
-	def := func(field string, v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-		if *v < 1 {
-			errs = append(errs, fmt.Errorf("limiter: LeaseConfig.%s: must be positive", field))
-		}
+	if cfg.Share == 0 {
+		cfg.Share = 100
 	}
-	def("Share", &cfg.Share, 100)
-	def("MaxKeys", &cfg.MaxKeys, 10_000)
-	for _, f := range []struct {
-		name string
-		v    *time.Duration
-	}{{"Idle", &cfg.Idle}, {"Timeout", &cfg.Timeout}} {
-		if *f.v == 0 {
-			*f.v = 5 * time.Second
-		}
-		if *f.v < 0 {
-			errs = append(errs, fmt.Errorf("limiter: LeaseConfig.%s: must not be negative", f.name))
-		}
+	if cfg.Idle == 0 {
+		cfg.Idle = 10 * time.Second
 	}
-	if cfg.Share > math.MaxInt/4 {
-		errs = append(errs, errors.New("limiter: LeaseConfig.Share: is too large"))
+	if cfg.Keys == 0 {
+		cfg.Keys = 1 << 16
+	}
+	var errs []error
+	if cfg.Share < 0 {
+		errs = append(errs, errors.New("limiter: Share: must not be negative"))
+	}
+	if cfg.Idle < 10*time.Millisecond {
+		errs = append(errs, fmt.Errorf("limiter: Idle: %v is less than 10 ms", cfg.Idle))
+	}
+	if cfg.Keys < 0 {
+		errs = append(errs, errors.New("limiter: Keys: must not be negative"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	l := &Lease{
-		store: store, cfg: cfg, shares: make(map[leased]*share),
-		stop: make(chan struct{}), done: make(chan struct{}),
-	}
-	go l.sweep()
+	l := &Lease{store: store, cfg: cfg, base: time.Now(), stop: make(chan struct{}), held: make(map[leaseKey]*holding)}
+	l.calls.Go(l.sweep)
 	return l, nil
 }
 
-// Close gives back what is left of all shares. Its error is the store's, and
-// then what it was not told is regained with time. Asks go on, to the store.
-func (l *Lease) Close() error {
-	l.once.Do(func() { close(l.stop) })
-	<-l.done
-	return l.giveBack(func(*share) bool { return true })
-}
+func (l *Lease) now() int64 { return int64(time.Since(l.base)) }
 
-// Take is as [Store] says, with the bound that Lease states. Of what is decided
-// here, Left counts the share and what the store had when it was taken.
+// Take decides by what is at hand, or has the store decide.
 func (l *Lease) Take(ctx context.Context, asks []Ask) ([]State, error) {
-	if len(asks) != 1 {
-		return l.store.Take(ctx, asks)
-	}
-	st, err := l.TakeOne(ctx, asks[0])
-	if err != nil {
-		return nil, err
-	}
-	return []State{st}, nil
-}
-
-// TakeOne decides about one ask. Where a share has room it allocates nothing.
-func (l *Lease) TakeOne(ctx context.Context, ask Ask) (State, error) {
-	if ask.Force || ask.N < 0 || ask.N > l.cfg.Share/2 || ask.Limit.N <= 0 || ask.Limit.burst()/4 < l.cfg.Share || ask.Validate() != nil {
-		return l.pass(ctx, ask)
-	}
-	s := l.share(leased{ask.Key, ask.Limit}, ask.N > 0)
-	if s == nil {
-		return l.pass(ctx, ask)
-	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return State{}, ctx.Err()
-	}
-	defer func() { <-s.turn }()
-	if ask.N == 0 {
-		st, err := l.pass(ctx, ask)
-		st.Left = plus(st.Left, s.left)
-		if s.left > 0 {
-			st.OK, st.Retry = true, 0
+	for range 2 { // what was fetched may go to others
+		states, wait := l.local(asks)
+		if states != nil {
+			return states, nil
 		}
-		return st, err
-	}
-	now := time.Now()
-	s.used = now
-	if s.left < ask.N && !s.gone && now.After(s.scarce) {
-		if err := l.take(ctx, ask, s, now); err != nil {
-			return State{}, err
+		if len(wait) == 0 {
+			break
+		}
+		for _, fetched := range wait {
+			select {
+			case <-fetched:
+			case <-ctx.Done():
+				return nil, fmt.Errorf("limiter: waiting for a share: %w", ctx.Err())
+			}
 		}
 	}
-	if s.left < ask.N {
-		return l.pass(ctx, ask)
-	}
-	s.left -= ask.N
-	return State{OK: true, Left: plus(s.left, s.after.Left), Full: s.after.Full}, nil
+	return l.pass(ctx, asks)
 }
 
-// take takes another share, if the store has a whole one.
-func (l *Lease) take(ctx context.Context, ask Ask, s *share, now time.Time) error {
-	ask.N = l.cfg.Share
-	st, err := l.pass(ctx, ask)
-	switch {
-	case err != nil:
-		return err
-	case st.OK:
-		s.left += ask.N
-		s.after = st
-	default:
-		s.scarce = now.Add(st.Retry)
+// local decides by what is at hand. Where that is too little states is nil, and
+// it may be enough when all that wait lists has ended.
+func (l *Lease) local(asks []Ask) (states []State, wait []<-chan struct{}) {
+	if len(asks) > MaxAsks {
+		return nil, nil
 	}
-	return nil
-}
-
-// pass asks the store.
-func (l *Lease) pass(ctx context.Context, ask Ask) (State, error) {
-	states, err := l.store.Take(ctx, []Ask{ask})
-	if err != nil {
-		return State{}, err
-	}
-	return states[0], nil
-}
-
-// share is that of k; nil when there is none, and none can be made.
-func (l *Lease) share(k leased, must bool) *share {
+	var few [8]*holding
+	hs := few[:0]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s, ok := l.shares[k]
-	if ok || !must || len(l.shares) >= l.cfg.MaxKeys {
-		return s
+	now := l.now()
+	for i := range asks {
+		h, ok := l.lease(&asks[i], now)
+		if !ok {
+			return nil, nil
+		}
+		hs = append(hs, h)
 	}
-	select {
-	case <-l.stop:
-		return nil
-	default:
-	}
-	s = &share{turn: make(chan struct{}, 1), used: time.Now()}
-	l.shares[k] = s
-	return s
-}
-
-// sweep gives back what nobody uses.
-func (l *Lease) sweep() {
-	defer close(l.done)
-	tick := time.NewTicker(max(l.cfg.Idle/2, time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case now := <-tick.C:
-			// The store's own failures are for those who ask it.
-			_ = l.giveBack(func(s *share) bool { return now.Sub(s.used) >= l.cfg.Idle })
+	enough := true
+	for i, h := range hs {
+		if h != nil {
+			enough = enough && h.left >= max(asks[i].N, 1)
+			h.left -= asks[i].N
 		}
 	}
-}
-
-// giveBack gives back the shares that over says are not used any more, many at
-// a time.
-func (l *Lease) giveBack(over func(*share) bool) error {
-	var asks []Ask
-	l.mu.Lock()
-	for k, s := range l.shares {
-		select {
-		case s.turn <- struct{}{}:
-		default:
-			continue // in use
-		}
-		if over(s) {
-			s.gone = true
-			if s.left > 0 {
-				asks = append(asks, Ask{Key: k.key, Limit: k.limit, N: -s.left})
+	if !enough {
+		for i, h := range hs {
+			if h != nil {
+				h.left += asks[i].N
 			}
-			s.left = 0
-			delete(l.shares, k)
 		}
-		<-s.turn
-	}
-	l.mu.Unlock()
-	var errs []error
-	for len(asks) > 0 {
-		n := min(len(asks), MaxAsks)
-		ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
-		_, err := l.store.Take(ctx, asks[:n])
-		cancel()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("limiter: giving back shares: %w", err))
+		for i, h := range hs {
+			if h != nil && h.left < max(asks[i].N, 1) {
+				if !l.fetch(h, asks[i].N, now) {
+					return nil, nil
+				}
+				wait = append(wait, h.fetching)
+			}
 		}
-		asks = asks[n:]
+		return nil, wait
 	}
-	return errors.Join(errs...)
+	states = make([]State, len(asks))
+	for i, h := range hs {
+		if h == nil {
+			states[i] = asks[i].Limit.boundless()
+			continue
+		}
+		states[i] = h.stand(&asks[i], now, true)
+		if h.left < l.share(&asks[i].Limit)/2 {
+			l.fetch(h, asks[i].N, now)
+		}
+	}
+	return states, nil
 }
 
-// plus is a+b, where neither is negative and the sum may be too large.
-func plus(a, b int) int {
-	if a > math.MaxInt-b {
-		return math.MaxInt
+// share is how many units of a limit are held at most.
+func (l *Lease) share(limit *Limit) int { return min(l.cfg.Share, limit.burst()/10) }
+
+// lease returns what is held for a. ok is false where units are not to be held;
+// under the zero Limit nothing is, and nothing need be. Callers of this and of
+// what follows hold l.mu.
+func (l *Lease) lease(a *Ask, now int64) (h *holding, ok bool) {
+	if a.Limit.N == 0 && a.Validate() == nil {
+		return nil, true
 	}
-	return a + b
+	if l.closed || a.N < 0 || len(a.Key) > maxLeaseKey || l.share(&a.Limit) < 2*a.N || l.share(&a.Limit) < 2 || a.Validate() != nil {
+		return nil, false
+	}
+	key := leaseKey{a.Key, a.Limit}
+	h = l.held[key]
+	if h == nil {
+		if len(l.held) >= l.cfg.Keys && !l.drop() {
+			return nil, false
+		}
+		h = &holding{}
+		l.held[key] = h
+	}
+	h.ask, h.used = *a, now
+	return h, true
+}
+
+// drop forgets some key of which nothing is held, if it soon finds one.
+func (l *Lease) drop() bool {
+	tries := 8
+	for key, h := range l.held {
+		if h.left == 0 && h.idle() {
+			delete(l.held, key)
+			return true
+		}
+		if tries--; tries == 0 {
+			break
+		}
+	}
+	return false
+}
+
+// idle reports whether nobody is about to change h.
+func (h *holding) idle() bool { return h.lent == 0 && h.fetching == nil }
+
+// hear notes how the store says that the key stands.
+func (h *holding) hear(st *State, now int64) { h.heard, h.full = true, now+int64(st.Full) }
+
+// stand is how the key of a stands, to the store and here.
+func (h *holding) stand(a *Ask, now int64, ok bool) State {
+	var r rule
+	r.of(a)
+	tat := r.bound(now, h.full) - a.Limit.cost(uint64(h.left))
+	return r.stand(now, r.bound(now, tat), ok)
+}
+
+// fetch has a share fetched where n units are asked for, and reports whether
+// one is on its way: not while the store has little left, or has not said yet.
+// So keys that come but once cost nothing in advance.
+func (l *Lease) fetch(h *holding, n int, now int64) bool {
+	if h.fetching != nil {
+		return true
+	}
+	var r rule
+	if l.closed || !h.heard || !r.of(&h.ask) {
+		return false
+	}
+	there := r.stand(now, r.bound(now, h.full), true).Left
+	share := l.share(&h.ask.Limit)
+	want := min(share-h.left, there/4)
+	if want < max(n, share/8, 1) {
+		return false
+	}
+	a := h.ask
+	a.N, a.Force = want, false
+	h.fetching = make(chan struct{})
+	l.calls.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
+		defer cancel()
+		states, err := l.store.Take(ctx, []Ask{a})
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		h.heard = false
+		if err == nil && len(states) == 1 {
+			h.hear(&states[0], l.now())
+			if states[0].OK {
+				h.left += want
+			}
+		}
+		close(h.fetching)
+		h.fetching = nil
+	})
+	return true
 }

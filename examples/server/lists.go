@@ -100,24 +100,23 @@ func (t *Traps) set() (*blocklist.Set, error) {
 func (l *List) config(dir string, log *slog.Logger) blocklist.ListConfig {
 	lc := blocklist.ListConfig{
 		Name:  l.Name,
-		Path:  l.Path,
+		File:  l.Path,
 		Parse: blocklist.ParseConfig{Format: blocklist.Format(l.Format), Word: blocklist.Word(l.Word), Kind: blocklist.Kind(l.Kind), Column: l.Column},
 		Observe: func(ev blocklist.ListEvent) {
-			switch {
-			case ev.Err != nil:
-				log.Error("list not changed", "list", ev.List, "entries", ev.Entries, "error", ev.Err.Error())
-			default:
-				log.Info("list loaded", "list", ev.List, "entries", ev.Entries, "bad lines", ev.Report.Bad)
+			level := slog.LevelInfo
+			if ev.Err != nil {
+				level = slog.LevelError
 			}
-			for _, p := range ev.Report.Problems {
-				log.Warn("bad line", "list", ev.List, "line", p.Line, "why", p.Why)
+			log.Log(context.Background(), level, "list "+string(ev.Kind), "list", ev.List, "entries", ev.Entries, "bad lines", ev.Report.Bad, "error", text(ev.Err))
+			for _, bad := range ev.Report.Lines {
+				log.Warn("bad line", "list", ev.List, "line", bad.Line, "what", bad.What)
 			}
 		},
 	}
 	if l.URL != "" {
-		lc.Path = filepath.Join(dir, "lists", l.Name)
+		lc.File = filepath.Join(dir, "lists", l.Name)
 		lc.Optional = true // mail goes on while it cannot be had
-		lc.Fetch = &blocklist.FetchConfig{URL: l.URL, Every: time.Duration(l.Every), Plain: l.Plain}
+		lc.Fetch = blocklist.Fetch{URL: l.URL, Every: time.Duration(l.Every), AllowHTTP: l.Plain}
 	}
 	return lc
 }
