@@ -103,7 +103,7 @@ func BenchmarkRedis(b *testing.B) {
 	}
 	defer lease.Close()
 	leased := func(i int) error { // of a hundred keys, so that each is asked for often
-		_, err := lease.TakeOne(context.Background(), limiter.Ask{Key: redisKey(i % 100), Limit: redisLimit, N: 1})
+		_, err := lease.Take(context.Background(), []limiter.Ask{{Key: redisKey(i % 100), Limit: redisLimit, N: 1}})
 		return err
 	}
 	peerWindows := func(i int) error {

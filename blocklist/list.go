@@ -105,6 +105,10 @@ func NewList(cfg ListConfig) (*List, error) {
 }
 
 // check reports what is wrong with the configuration.
+// Validate reports everything that is wrong with cfg, without looking at the
+// file or the web.
+func (cfg ListConfig) Validate() error { return cfg.check() }
+
 func (cfg *ListConfig) check() error {
 	var errs []error
 	if cfg.File == "" {

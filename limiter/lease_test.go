@@ -15,8 +15,8 @@ import (
 	"github.com/smtpguard/smtpguard/limiter"
 )
 
-// counting is a store that counts, takes its time, and may be away.
-type counting struct {
+// tallying is a store that counts, takes its time, and may be away.
+type tallying struct {
 	limiter.Store
 	takes, asks atomic.Int64
 	delay       time.Duration
@@ -25,7 +25,7 @@ type counting struct {
 
 var errAway = errors.New("the store is away")
 
-func (c *counting) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.State, error) {
+func (c *tallying) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.State, error) {
 	c.takes.Add(1)
 	c.asks.Add(int64(len(asks)))
 	select {
@@ -39,13 +39,13 @@ func (c *counting) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.Stat
 	return c.Store.Take(ctx, asks)
 }
 
-func newCounting(t testing.TB, delay time.Duration) *counting {
+func newCounting(t testing.TB, delay time.Duration) *tallying {
 	t.Helper()
 	m, err := limiter.NewMemory(limiter.MemoryConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &counting{Store: m, delay: delay}
+	return &tallying{Store: m, delay: delay}
 }
 
 func newLease(t testing.TB, s limiter.Store, cfg limiter.LeaseConfig) *limiter.Lease {
