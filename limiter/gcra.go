@@ -63,7 +63,8 @@ func (l *Limit) boundless() State {
 
 // rule is what a bucket's decisions are computed from, in nanoseconds.
 type rule struct {
-	ask    *Ask
+	limit  Limit
+	force  bool
 	window int64 // of a bucket with nothing left, until it is full
 	most   int64 // and of one as far in debt as can be
 	unit   int64 // cost of one unit
@@ -76,7 +77,8 @@ func (r *rule) of(a *Ask) bool {
 	if l.N <= 0 || l.Per <= 0 || int64(l.N) > int64(l.Per) || l.Per > MaxWindow || l.Burst < 0 || a.Debt < 0 || a.Debt > MaxWindow {
 		return false
 	}
-	r.ask, r.window, r.unit, r.cost = a, int64(l.Per), int64(l.Per)/int64(l.N), 0
+	r.limit, r.force = *l, a.Force
+	r.window, r.unit, r.cost = int64(l.Per), int64(l.Per)/int64(l.N), 0
 	if l.Burst != 0 && l.Burst != l.N {
 		if r.window = l.cost(uint64(l.Burst)); r.window > int64(MaxWindow) {
 			return false
@@ -114,7 +116,7 @@ func (r *rule) spend(now, tat int64) (next int64, ok bool) {
 		return tat, r.unit <= room
 	case r.cost <= room:
 		return tat + r.cost, true
-	case r.ask.Force:
+	case r.force:
 		return tat + min(r.cost, now+r.most-tat), false
 	}
 	return tat, false
@@ -140,7 +142,7 @@ func (r *rule) stand(now, tat int64, ok bool) State {
 // units is how many units fit into room nanoseconds: the largest n that costs
 // no more.
 func (r *rule) units(room int64) int {
-	l := &r.ask.Limit
+	l := &r.limit
 	if r.unit*int64(l.N) == int64(l.Per) {
 		return int(room / r.unit) // by far the cheaper division
 	}

@@ -153,3 +153,27 @@ func TestMemoryAdmitsExactly(t *testing.T) {
 		}
 	}
 }
+
+func TestTakeOneAllocatesNothing(t *testing.T) {
+	m := newMemory(t, 1<<12)
+	limit := Limit{N: 3, Per: time.Hour}
+	allowed(m, limit, "held", 1<<13) // full, of keys that can be dropped
+	keys := make([]string, 2000)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key", i)
+	}
+	i := 0
+	if n := testing.AllocsPerRun(10*len(keys), func() {
+		key := keys[i%len(keys)]
+		i++
+		m.TakeOne(&Ask{Key: key, Limit: limit, N: 1 + i%3, Force: i%5 == 0, Overflow: "net"})
+		m.Allow(key, limit)
+		m.TakeOne(&Ask{Key: "", Limit: Limit{}, N: 1})
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	asks := []Ask{{Key: keys[0], Limit: limit, N: 1}, {Key: keys[1], Limit: limit, N: 1}, {Key: keys[2], Limit: limit, N: 1}}
+	if n := testing.AllocsPerRun(1000, func() { m.Take(context.Background(), asks) }); n != 1 {
+		t.Errorf("%v allocations for three states, want 1", n)
+	}
+}
