@@ -2,7 +2,6 @@ package limiter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
@@ -172,5 +171,3 @@ func (m *Memory) Stats() MemoryStats {
 	count(&m.spill)
 	return st
 }
-
-var errTooManyAsks = errors.New("limiter: more than MaxAsks asks in one Take")

@@ -124,7 +124,7 @@ func (l *List) config(dir string, log *slog.Logger) blocklist.ListConfig {
 // newDynamic opens what is blocked at run time: in the data folder, or in Redis.
 func newDynamic(cfg *Config, dir string, log *slog.Logger) (d *blocklist.Dynamic, end func(), err error) {
 	var store blocklist.Store
-	closeStore := func() error { return nil }
+	var closeStore func() error
 	if cfg.Redis.Address != "" {
 		s, err := blockredis.New(blockredis.Config{Redis: cfg.Redis.options()})
 		if err != nil {
