@@ -81,7 +81,7 @@ func (own *lists) checks(cfg *Config, all blocklist.Lists, dynamic *blocklist.Dy
 
 func (own *lists) close() {
 	for _, l := range own.files {
-		l.Close() // nothing in it is lost
+		_ = l.Close() // nothing in it is lost
 	}
 }
 

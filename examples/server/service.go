@@ -318,7 +318,7 @@ func check(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	defer dynamic.Close()
+	defer func() { _ = dynamic.Close() }() // it is in memory alone
 	files := *cfg
 	files.Lists = slices.DeleteFunc(slices.Clone(cfg.Lists), func(l List) bool { return l.URL != "" }) // nothing is fetched to look
 	gen, err := newGeneration(&files, &backend{log: slog.New(slog.DiscardHandler)}, tlsConfig(cert), "", &kept{limits: store, blocked: dynamic},
