@@ -3,6 +3,7 @@ package limiter
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"time"
 )
 
@@ -31,11 +32,11 @@ func (a *Ask) Validate() error {
 // in whatever portions they are asked for; each ask costs less than one
 // nanosecond too little.
 func (a *Ask) Spend(now, tat int64) (next int64, st State) {
-	r, ok := a.rule()
-	if !ok {
+	var r rule
+	if !r.of(a) {
 		return 0, a.Limit.boundless()
 	}
-	next, ok = r.spend(now, tat)
+	next, ok := r.spend(now, tat)
 	return next, r.stand(now, next, ok)
 }
 
@@ -43,11 +44,11 @@ func (a *Ask) Spend(now, tat int64) (next int64, st State) {
 // be, but nothing is. Where Take refuses asks because another had no room, this
 // is their state.
 func (a *Ask) Look(now, tat int64) State {
-	r, ok := a.rule()
-	if !ok {
+	var r rule
+	if !r.of(a) {
 		return a.Limit.boundless()
 	}
-	_, ok = r.spend(now, tat)
+	_, ok := r.spend(now, tat)
 	return r.stand(now, r.bound(now, tat), ok)
 }
 
@@ -62,23 +63,25 @@ func (l *Limit) boundless() State {
 
 // rule is what a bucket's decisions are computed from, in nanoseconds.
 type rule struct {
-	ask    *Ask
+	limit  Limit
+	force  bool
 	window int64 // of a bucket with nothing left, until it is full
 	most   int64 // and of one as far in debt as can be
 	unit   int64 // cost of one unit
 	cost   int64 // of what is asked for; of what is given back, negative
 }
 
-// rule reports with ok whether a is valid and has a limit.
-func (a *Ask) rule() (r rule, ok bool) {
+// of makes r the rule of a, and reports whether a is valid and has a limit.
+func (r *rule) of(a *Ask) bool {
 	l := &a.Limit
 	if l.N <= 0 || l.Per <= 0 || int64(l.N) > int64(l.Per) || l.Per > MaxWindow || l.Burst < 0 || a.Debt < 0 || a.Debt > MaxWindow {
-		return r, false
+		return false
 	}
-	r = rule{ask: a, window: int64(l.Per), unit: int64(l.Per) / int64(l.N)}
+	r.limit, r.force = *l, a.Force
+	r.window, r.unit, r.cost = int64(l.Per), int64(l.Per)/int64(l.N), 0
 	if l.Burst != 0 && l.Burst != l.N {
 		if r.window = l.cost(uint64(l.Burst)); r.window > int64(MaxWindow) {
-			return r, false
+			return false
 		}
 	}
 	r.most = r.window + int64(a.Debt)
@@ -90,7 +93,7 @@ func (a *Ask) rule() (r rule, ok bool) {
 	case a.N < 0:
 		r.cost = -l.cost(-uint64(a.N))
 	}
-	return r, true
+	return true
 }
 
 // maxNow is far beyond any clock, and keeps sums from overflowing.
@@ -113,7 +116,7 @@ func (r *rule) spend(now, tat int64) (next int64, ok bool) {
 		return tat, r.unit <= room
 	case r.cost <= room:
 		return tat + r.cost, true
-	case r.ask.Force:
+	case r.force:
 		return tat + min(r.cost, now+r.most-tat), false
 	}
 	return tat, false
@@ -125,7 +128,7 @@ func (r *rule) stand(now, tat int64, ok bool) State {
 	st := State{OK: ok, Full: time.Duration(tat - now)}
 	room := now + r.window - tat
 	if room >= 0 {
-		st.Left = r.ask.Limit.units(room)
+		st.Left = r.units(room)
 	}
 	switch wish := max(r.cost, r.unit); {
 	case wish > r.window:
@@ -134,4 +137,18 @@ func (r *rule) stand(now, tat int64, ok bool) State {
 		st.Retry = time.Duration(wish - room)
 	}
 	return st
+}
+
+// units is how many units fit into room nanoseconds: the largest n that costs
+// no more.
+func (r *rule) units(room int64) int {
+	l := &r.limit
+	if r.unit*int64(l.N) == int64(l.Per) {
+		return int(room / r.unit) // by far the cheaper division
+	}
+	// floor(n*Per/N) <= room means n*Per < (room+1)*N.
+	hi, lo := bits.Mul64(uint64(room)+1, uint64(l.N))
+	lo, borrow := bits.Sub64(lo, 1, 0)
+	n, _ := bits.Div64(hi-borrow, lo, uint64(l.Per)) // at most Burst: room is at most the window
+	return int(n)
 }

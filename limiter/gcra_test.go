@@ -130,7 +130,7 @@ func (m *model) nanoseconds() float64 {
 func TestSpendIsATokenBucket(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	parted := 0
-	const histories, asks = 400, 250
+	const histories, asks = 200, 200
 	for range histories {
 		l := Limit{N: 1 + r.IntN([]int{5, 1000, 1e6}[r.IntN(3)]), Per: []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour}[r.IntN(4)]}
 		if r.IntN(2) == 0 {

@@ -77,23 +77,6 @@ func (l *Limit) window() int64 {
 	return l.cost(uint64(l.Burst))
 }
 
-// units is how many units fit into room nanoseconds: the largest n that costs
-// no more.
-func (l *Limit) units(room int64) int {
-	// floor(n*Per/N) <= room means n*Per < (room+1)*N.
-	hi, lo := bits.Mul64(uint64(room)+1, uint64(l.N))
-	if hi == 0 {
-		return int((lo - 1) / uint64(l.Per))
-	}
-	lo, borrow := bits.Sub64(lo, 1, 0)
-	hi -= borrow
-	if hi >= uint64(l.Per) {
-		return math.MaxInt
-	}
-	n, _ := bits.Div64(hi, lo, uint64(l.Per))
-	return int(min(n, math.MaxInt))
-}
-
 // burst is Burst, or what it means.
 func (l *Limit) burst() int {
 	if l.Burst == 0 {

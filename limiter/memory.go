@@ -91,7 +91,7 @@ func (m *Memory) Take(ctx context.Context, asks []Ask) ([]State, error) {
 	states := make([]State, len(asks))
 	var err error
 	if len(asks) == 1 {
-		states[0], err = m.TakeOne(asks[0])
+		states[0], err = m.TakeOne(&asks[0])
 	} else {
 		err = m.takeAll(asks, states)
 	}
@@ -103,9 +103,9 @@ func (m *Memory) Take(ctx context.Context, asks []Ask) ([]State, error) {
 
 // TakeOne decides about one ask, and allocates nothing. The only error is that
 // of an ask that is not valid.
-func (m *Memory) TakeOne(ask Ask) (State, error) {
-	r, ok := ask.rule()
-	if !ok {
+func (m *Memory) TakeOne(ask *Ask) (State, error) {
+	var r rule
+	if !r.of(ask) {
 		return ask.unruled()
 	}
 	h := m.hash(ask.Key, &ask.Limit)
@@ -131,7 +131,7 @@ func (a *Ask) unruled() (State, error) {
 // Allow takes one unit, and reports whether it was there. It is false for a
 // limit that is not valid.
 func (m *Memory) Allow(key string, limit Limit) bool {
-	st, err := m.TakeOne(Ask{Key: key, Limit: limit, N: 1})
+	st, err := m.TakeOne(&Ask{Key: key, Limit: limit, N: 1})
 	return err == nil && st.OK
 }
 

@@ -30,9 +30,9 @@ func (m *Memory) takeAll(asks []Ask, states []State) error {
 	var set shardSet
 	for i := range asks {
 		a := &asks[i]
-		r, ok := a.rule()
-		t := turn{rule: r}
-		if ok {
+		turns = append(turns, turn{})
+		t := &turns[i]
+		if t.rule.of(a) {
 			t.hash = m.hash(a.Key, &a.Limit)
 			t.shard = m.shard(t.hash)
 			set.add(t.hash >> m.shift)
@@ -41,7 +41,6 @@ func (m *Memory) takeAll(asks []Ask, states []State) error {
 		} else {
 			states[i] = st
 		}
-		turns = append(turns, t)
 	}
 	set.each(func(i int) { m.shards[i].mu.Lock() })
 	m.spill.mu.Lock()
@@ -69,7 +68,7 @@ func (s *shardSet) each(f func(i int)) {
 func (m *Memory) decide(asks []Ask, turns []turn, states []State) {
 	now := m.now()
 	for i := range turns {
-		m.find(turns, i, asks[i].Overflow, now)
+		m.find(turns, i, &asks[i], now)
 	}
 	all := true
 	for i := range turns {
@@ -110,7 +109,7 @@ func (m *Memory) decide(asks []Ask, turns []turn, states []State) {
 
 // find looks up the key of turn i, and makes it busy. What its Overflow stands
 // for is looked up where there is no room for it.
-func (m *Memory) find(turns []turn, i int, overflow string, now int64) {
+func (m *Memory) find(turns []turn, i int, a *Ask, now int64) {
 	t := &turns[i]
 	if t.shard == nil || t.join(turns[:i]) {
 		return
@@ -118,10 +117,9 @@ func (m *Memory) find(turns []turn, i int, overflow string, now int64) {
 	e := t.shard.table.Load().find(t.hash)
 	if e == nil && !t.shard.room(t.hash, now) {
 		t.shard.overflowed++
-		limit := &t.rule.ask.Limit
 		t.shard = &m.spill
-		for _, key := range []string{overflow, ""} {
-			t.hash = m.hash(key, limit)
+		for _, key := range []string{a.Overflow, ""} {
+			t.hash = m.hash(key, &a.Limit)
 			if t.join(turns[:i]) {
 				return
 			}

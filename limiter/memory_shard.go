@@ -80,9 +80,8 @@ func (s *shard) insert(hash uint64, w word, now int64, must bool) bool {
 			}
 		}
 	}
-	if t.add(hash, w, now) {
-		s.used++
-	}
+	t.add(hash, w)
+	s.used++
 	return true
 }
 
@@ -96,7 +95,7 @@ func (s *shard) grow(now int64) *table {
 		e := &old[i]
 		if h := e.hash.Load(); h != 0 {
 			if w := word(e.word.Swap(busy)); w.tat() > now {
-				t.add(h, w, now)
+				t.add(h, w)
 				s.used++
 			}
 		}

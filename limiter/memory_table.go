@@ -7,8 +7,7 @@ import (
 
 // table is an open-addressed hash table with linear probing, and always has an
 // empty slot. Nothing removes keys in time; a key whose bucket is full again is
-// as good as absent, and its slot as good as empty for the next key that comes
-// by.
+// as good as absent, and is dropped when its slot is needed.
 //
 // Words of keys change at any time. Which key a slot holds changes under the
 // shard's lock only, and only while its word is busy: whoever sees that takes
@@ -114,16 +113,14 @@ func (t table) set(i int, old word, hash uint64, w word) {
 	e.word.Store(uint64(w&^countMask | (old+1)&countMask))
 }
 
-// add puts a new key into the first slot that is free for it, and reports
-// whether that was an empty one.
-func (t table) add(hash uint64, w word, now int64) bool {
-	for i := t.home(hash); ; i = t.next(i) {
-		old := t[i].load()
-		if empty := t[i].hash.Load() == 0; empty || old.tat() <= now && t.freeze(i, old) {
-			t.set(i, old, hash, w)
-			return empty
-		}
+// add puts a new key into the first empty slot. Those of keys that are as good
+// as absent stay theirs while there is room: they often come back.
+func (t table) add(hash uint64, w word) {
+	i := t.home(hash)
+	for t[i].hash.Load() != 0 {
+		i = t.next(i)
 	}
+	t.set(i, t[i].load(), hash, w)
 }
 
 // victim returns the slot in reach of hash to be dropped for it, and its word:
@@ -136,13 +133,13 @@ func (t table) victim(hash uint64, now int64, must bool) (i int, w word) {
 	}
 	j := t.home(hash)
 	for range min(reach, len(t)) {
-		if t[j].hash.Load() != 0 {
-			switch o := t[j].load(); {
-			case o.tat() <= now:
+		switch o := t[j].load(); {
+		case o.tat() <= now:
+			if t[j].hash.Load() != 0 {
 				return j, o
-			case o < w:
-				i, w = j, o
 			}
+		case o < w:
+			i, w = j, o
 		}
 		j = t.next(j)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,16 +115,16 @@ func TestMemoryIsAMap(t *testing.T) {
 // time, while the table grows under them.
 func TestMemoryAdmitsExactly(t *testing.T) {
 	m := newMemory(t, 1<<16)
-	const takers, keys, burst = 8, 300, 50
+	const takers, keys, burst = 8, 100, 50
 	limit := Limit{N: burst, Per: MaxWindow}
 	var admitted [keys]atomic.Int64
 	var wg sync.WaitGroup
 	for g := range takers {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(g), 5))
-			name := func(k int) string { return fmt.Sprint("key", k) }
+			name := func(k int) string { return "key" + strconv.Itoa(k) }
 			for i := range keys * burst {
-				m.Allow(fmt.Sprint("other", g, i), limit) // grows the table
+				m.Allow("other"+strconv.Itoa(g*1e6+i), limit) // grows the table
 				k := r.IntN(keys)
 				if r.IntN(2) == 0 {
 					if m.Allow(name(k), limit) {
@@ -144,11 +145,35 @@ func TestMemoryAdmitsExactly(t *testing.T) {
 	}
 	wg.Wait()
 	for k := range admitted {
-		for m.Allow(fmt.Sprint("key", k), limit) {
+		for m.Allow("key"+strconv.Itoa(k), limit) {
 			admitted[k].Add(1)
 		}
 		if n := admitted[k].Load(); n != burst {
 			t.Errorf("key %d: admitted %d, want %d", k, n, burst)
 		}
+	}
+}
+
+func TestTakeOneAllocatesNothing(t *testing.T) {
+	m := newMemory(t, 1<<12)
+	limit := Limit{N: 3, Per: time.Hour}
+	allowed(m, limit, "held", 1<<13) // full, of keys that can be dropped
+	keys := make([]string, 2000)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key", i)
+	}
+	i := 0
+	if n := testing.AllocsPerRun(10*len(keys), func() {
+		key := keys[i%len(keys)]
+		i++
+		m.TakeOne(&Ask{Key: key, Limit: limit, N: 1 + i%3, Force: i%5 == 0, Overflow: "net"})
+		m.Allow(key, limit)
+		m.TakeOne(&Ask{Key: "", Limit: Limit{}, N: 1})
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	asks := []Ask{{Key: keys[0], Limit: limit, N: 1}, {Key: keys[1], Limit: limit, N: 1}, {Key: keys[2], Limit: limit, N: 1}}
+	if n := testing.AllocsPerRun(1000, func() { m.Take(context.Background(), asks) }); n != 1 {
+		t.Errorf("%v allocations for three states, want 1", n)
 	}
 }

@@ -10,9 +10,10 @@ import (
 // store has to pass. Implementations are safe for concurrent use.
 type Store interface {
 	// Take decides about all asks together and answers each in its place: states
-	// has the length of asks. When every ask that is not forced has room, all are
-	// spent; when one has none, no ask is spent but the forced ones. A store that
-	// cannot be that exact says so in its documentation.
+	// has the length of asks. When every ask that is not forced has room, a look
+	// for one unit, all are spent; when one has none, no ask is spent (nor is
+	// anything given back) but the forced ones. A store that cannot be that exact
+	// says so in its documentation.
 	//
 	// Asks are decided in order, and each finds what those before it have spent:
 	// that matters where one key is asked for twice.
@@ -31,7 +32,7 @@ const MaxAsks = 256
 type Ask struct {
 	Key   string // what is limited, with the limit's name: "mail/addr/192.0.2.1"; any octets, any length
 	Limit Limit
-	N     int // units; 0 only looks; negative gives back what an earlier ask has spent
+	N     int // units; 0 only looks, for room for one; negative gives back what an earlier ask has spent
 
 	// Force spends even what is not there, and keeps no other ask from being
 	// spent: soft limits, penalties. The key goes into debt, as far as Debt.

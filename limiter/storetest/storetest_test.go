@@ -22,3 +22,21 @@ func TestMemory(t *testing.T) {
 func TestMemoryInRealTime(t *testing.T) {
 	storetest.Run(t, storetest.Config{New: memory, Exact: true})
 }
+
+// lease is a lease on a store with nothing else to do.
+func lease(t *testing.T) limiter.Store {
+	l, err := limiter.NewLease(memory(t), limiter.LeaseConfig{Share: 1e9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func TestLease(t *testing.T) {
+	storetest.Run(t, storetest.Config{New: lease, Synctest: true})
+}
+
+func TestLeaseInRealTime(t *testing.T) {
+	storetest.Run(t, storetest.Config{New: lease})
+}

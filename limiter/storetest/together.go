@@ -40,6 +40,16 @@ func allOrNothing(e *env) {
 	}
 	e.wantLeft("a", l, 3) // nor is anything given back
 	e.wantLeft("d", l, 5)
+
+	e.wantTake("d", l, 5, true, 0) // a look without room is a refusal too, unless it is forced
+	lookAt := limiter.Ask{Key: "d", Limit: l}
+	if states := e.all(a, lookAt); !states[0].OK || states[0].Left != 3 || states[1].OK {
+		e.Errorf("beside a look: got %+v", states)
+	}
+	lookAt.Force = true
+	if states := e.all(a, lookAt); !states[0].OK || states[0].Left != 1 || states[1].OK {
+		e.Errorf("beside a forced look: got %+v", states)
+	}
 }
 
 // allOrForced: a forced ask neither keeps others from being spent nor is kept.
