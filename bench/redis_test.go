@@ -57,7 +57,10 @@ func redisServer(tb testing.TB) string {
 // redisKeys is how many keys the benchmarks spread over.
 const redisKeys = 10000
 
-var redisLimit = limiter.Limit{N: 1_000_000, Per: time.Hour}
+var (
+	redisLimit = limiter.Limit{N: 1_000_000, Per: time.Hour}
+	busyLimit  = limiter.Limit{N: 1_000_000_000, Per: time.Hour} // not to be used up
+)
 
 func redisKey(i int) string { return "mail/addr/192.0.2." + strconv.Itoa(i%redisKeys) }
 
@@ -119,6 +122,20 @@ func BenchmarkRedis(b *testing.B) {
 		_, err := store.Take(context.Background(), redisWindows(i))
 		return err
 	}
+	lease, err := limiter.NewLease(store, limiter.LeaseConfig{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer lease.Close()
+	busy := func(i int) string { return redisKey(i % 100) }
+	leased := func(i int) error {
+		_, err := lease.Take(context.Background(), []limiter.Ask{{Key: busy(i), Limit: busyLimit, N: 1}})
+		return err
+	}
+	peerBusy := func(i int) error {
+		_, err := rate.Allow(context.Background(), busy(i), redis_rate.PerHour(busyLimit.N))
+		return err
+	}
 	// crowd makes n decisions from so many callers.
 	crowd := func(tb testing.TB, callers, n int, f decide) {
 		var next atomic.Int64
@@ -139,13 +156,14 @@ func BenchmarkRedis(b *testing.B) {
 		name       string
 		callers    int
 		peer, ours decide
-		pair       int // decisions of each in one pair
+		pair       [2]int // decisions of each in one pair
 	}{
-		{"one-window-64-callers", 64, peer, ours, 6400},
-		{"leased-64-callers", 64, peer, leased, 6400},
-		{"one-at-a-time", 1, peer, ours, 1000},
-		{"three-windows-three-keys", 1, peerWindows, ourWindows, 200},
-		{"three-windows-three-keys-64-callers", 64, peerWindows, ourWindows, 1280},
+		{"one-window-64-callers", 64, peer, ours, [2]int{6400, 6400}},
+		{"one-at-a-time", 1, peer, ours, [2]int{1000, 1000}},
+		{"three-windows-three-keys", 1, peerWindows, ourWindows, [2]int{200, 200}},
+		{"three-windows-three-keys-64-callers", 64, peerWindows, ourWindows, [2]int{1280, 1280}},
+		{"leased", 1, peerBusy, leased, [2]int{1000, 50000}},
+		{"leased-64-callers", 64, peerBusy, leased, [2]int{6400, 320000}},
 	} {
 		for _, who := range []struct {
 			name string
@@ -159,9 +177,9 @@ func BenchmarkRedis(b *testing.B) {
 		b.Run(c.name+"-pairs/smtpguard", func(b *testing.B) {
 			var ratios []float64
 			for range b.N {
-				theirs, _ := measure(func() { crowd(b, c.callers, c.pair, c.peer) })
-				own, _ := measure(func() { crowd(b, c.callers, c.pair, c.ours) })
-				ratios = append(ratios, theirs.Seconds()/own.Seconds())
+				theirs, _ := measure(func() { crowd(b, c.callers, c.pair[0], c.peer) })
+				own, _ := measure(func() { crowd(b, c.callers, c.pair[1], c.ours) })
+				ratios = append(ratios, theirs.Seconds()/float64(c.pair[0])/(own.Seconds()/float64(c.pair[1])))
 			}
 			b.ReportMetric(median(ratios), "rate/redis_rate")
 		})

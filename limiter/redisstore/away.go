@@ -40,9 +40,8 @@ func (s *Store) undoLocally(back *limiter.Ask, st *limiter.State) {
 	if s.cfg.Away != Local {
 		return
 	}
-	ask := s.localAsk(*back)
-	after, err := s.local.TakeOne(&ask)
-	if err == nil {
+	own := s.localAsk(*back)
+	if after, err := s.local.TakeOne(&own); err == nil {
 		st.Left, st.Full = after.Left, after.Full
 	}
 }
