@@ -65,7 +65,7 @@ func gathered(t testing.TB, addr string) (front string) {
 		}()
 		buf := make([]byte, 1<<16)
 		for n := 0; ; {
-			srv.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			srv.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
 			more, err := srv.Read(buf[n:])
 			n += more
 			quiet := errors.Is(err, os.ErrDeadlineExceeded)
