@@ -2,6 +2,7 @@ package tlsconf
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -132,7 +133,7 @@ func (l *Listener) take(c net.Conn) {
 		return
 	}
 	tc := tls.Server(c, l.cfg.TLS)
-	if err := shakeHands(tc); err != nil {
+	if err := shakeHands(context.Background(), tc); err != nil {
 		l.note(c, "TLS handshake failed: "+err.Error())
 		c.Close()
 		return
@@ -150,13 +151,13 @@ func (l *Listener) take(c net.Conn) {
 }
 
 // shakeHands lets no panic out: there are callbacks of the operator's in it.
-func shakeHands(tc *tls.Conn) (err error) {
+func shakeHands(ctx context.Context, tc *tls.Conn) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return tc.Handshake()
+	return tc.HandshakeContext(ctx)
 }
 
 // clear speaks with the client until it wants TLS; false means that it has

@@ -1,13 +1,14 @@
 package tlsconf
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/smtpguard/smtpguard"
@@ -38,14 +39,14 @@ type ManagedConfig struct {
 type Managed struct {
 	cfg   ManagedConfig
 	names []string // in normal form
-	stop  chan struct{}
-	once  sync.Once
+	ctx   context.Context
+	stop  context.CancelFunc
 	said  []reminder // by name
 }
 
 // NewManaged begins to ask for certificates, and watches them until Close.
 func NewManaged(cfg ManagedConfig) (*Managed, error) {
-	m := &Managed{cfg: cfg, stop: make(chan struct{}), said: make([]reminder, len(cfg.Names))}
+	m := &Managed{cfg: cfg, said: make([]reminder, len(cfg.Names))}
 	var errs []error
 	if cfg.Source == nil {
 		errs = append(errs, errors.New("tlsconf: ManagedConfig.Source is nil"))
@@ -66,12 +67,13 @@ func NewManaged(cfg ManagedConfig) (*Managed, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	m.ctx, m.stop = context.WithCancel(context.Background())
 	go m.watch()
 	return m, nil
 }
 
 // Close ends the watching. What the source does of its own accord goes on.
-func (m *Managed) Close() { m.once.Do(func() { close(m.stop) }) }
+func (m *Managed) Close() { m.stop() }
 
 func (m *Managed) watch() {
 	look := time.NewTicker(lookEach)
@@ -81,7 +83,7 @@ func (m *Managed) watch() {
 			m.look(i, time.Now())
 		}
 		select {
-		case <-m.stop:
+		case <-m.ctx.Done():
 			return
 		case <-look.C:
 		}
@@ -100,22 +102,30 @@ func (m *Managed) look(i int, now time.Time) {
 	} else if ev.Reason = ending(leaf, m.cfg.Warn, now); ev.Reason != "" {
 		ev.Facts, what = facts(leaf), leaf.SerialNumber.String()
 	}
+	if m.ctx.Err() != nil {
+		return // whatever came of it was cut short
+	}
 	if m.said[i].due(what, now) && m.cfg.Observe != nil {
 		m.cfg.Observe(ev)
 	}
 }
 
-// leaf asks as a client of today would.
+// leaf asks with the hello of a client of today, one that really is: sources
+// look for more in it than its documentation promises.
 func (m *Managed) leaf(name string) (*x509.Certificate, error) {
-	cert, err := m.cfg.Source.GetCertificate(&tls.ClientHelloInfo{
-		ServerName:        name,
-		CipherSuites:      []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
-		SupportedCurves:   []tls.CurveID{tls.X25519, tls.CurveP256},
-		SupportedPoints:   []uint8{0}, // uncompressed (RFC 8422, section 5.1.2)
-		SignatureSchemes:  []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256},
-		SupportedVersions: []uint16{tls.VersionTLS13, tls.VersionTLS12},
-	})
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	go tls.Client(client, &tls.Config{ServerName: name, InsecureSkipVerify: true}).Handshake() // it does not get far
+	var cert *tls.Certificate
+	err := errors.New("no answer")
+	broken := shakeHands(m.ctx, tls.Server(server, &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		cert, err = m.cfg.Source.GetCertificate(hello)
+		return nil, errSeen
+	}}))
 	switch {
+	case !errors.Is(broken, errSeen):
+		return nil, broken
 	case err != nil:
 		return nil, err
 	case cert == nil || len(cert.Certificate) == 0:
@@ -125,6 +135,9 @@ func (m *Managed) leaf(name string) (*x509.Certificate, error) {
 	}
 	return x509.ParseCertificate(cert.Certificate[0])
 }
+
+// errSeen ends a handshake that has told all it was to tell.
+var errSeen = errors.New("seen")
 
 // GetCertificate is for [ServerConfig.Certificates].
 func (m *Managed) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -17,6 +17,11 @@ import (
 
 var _ tlsconf.Source = (*autocert.Manager)(nil)
 
+// broken is a source that panics.
+type broken struct{}
+
+func (broken) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("no conn") }
+
 // picky is a source that answers to the names it knows, as ACME clients do.
 type picky struct {
 	mu    sync.Mutex
@@ -32,6 +37,12 @@ func (p *picky) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 		return c, nil
 	}
 	return nil, errors.New("not mine: " + hello.ServerName)
+}
+
+func (p *picky) questions() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
 }
 
 func (p *picky) put(name string, c tls.Certificate) {
@@ -64,8 +75,8 @@ func TestManaged(t *testing.T) {
 			}
 		}
 		wait(time.Minute, "imap.example.org: no certificate not mine: imap.example.org")
-		if want := []string{"mx.example.org", "imap.example.org"}; !slices.Equal(p.asked, want) {
-			t.Errorf("asked at the start: %q", p.asked)
+		if want := []string{"mx.example.org", "imap.example.org"}; !slices.Equal(p.questions(), want) {
+			t.Errorf("asked at the start: %q", p.questions())
 		}
 		wait(23 * hour)
 		wait(hour, "imap.example.org: no certificate not mine: imap.example.org")
@@ -77,9 +88,9 @@ func TestManaged(t *testing.T) {
 		p.put("mx.example.org", ca.issue(t, wish{names: []string{"mx.example.org"}}))
 		wait(48 * hour)
 		m.Close()
-		asked := len(p.asked)
+		asked := len(p.questions())
 		wait(48 * hour)
-		if len(p.asked) != asked {
+		if len(p.questions()) != asked {
 			t.Error("asked after Close")
 		}
 	})
@@ -109,10 +120,8 @@ func TestManagedNames(t *testing.T) {
 	}
 	// ACME's questions reach the source as they are.
 	_, _, err = shake(cfg, &tls.Config{InsecureSkipVerify: true, ServerName: "new.example.org", NextProtos: []string{"acme-tls/1"}})
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err == nil || !slices.Contains(p.asked, "acme-tls/1 new.example.org") {
-		t.Errorf("%v; asked %q", err, p.asked)
+	if err == nil || !slices.Contains(p.questions(), "acme-tls/1 new.example.org") {
+		t.Errorf("%v; asked %q", err, p.questions())
 	}
 }
 
@@ -135,4 +144,15 @@ func TestManagedErrors(t *testing.T) {
 	}
 	defer m.Close()
 	waitFor(t, "the event", func() bool { return e.has("no certificate") })
+	// One that panics does not end the process.
+	e = new(events)
+	m, err = tlsconf.NewManaged(tlsconf.ManagedConfig{Source: broken{}, Names: []string{"a.example"}, Observe: e.observe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	waitFor(t, "the event", func() bool { return e.has("no certificate") })
+	if ev := e.take()[0]; ev.Error != "panic: no conn" {
+		t.Errorf("%+v", ev)
+	}
 }
