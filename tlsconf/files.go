@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/internal/watch"
 )
 
 // FilesConfig says which certificates a server has.
@@ -25,12 +26,13 @@ type FilesConfig struct {
 
 	// Observe hears of certificates that were taken over (KindNote), that could not
 	// be, and that are near their end or past it (KindWarning, once a day). It
-	// must not block.
+	// must not block, and not close the Files.
 	Observe func(smtpguard.Event)
 }
 
 // Files are the certificates of files. What changes there is taken over within
-// ten seconds, for new handshakes: connections stay. A pair that cannot be read,
+// seconds, or a minute where the file system tells nothing of changes, for new
+// handshakes: connections stay. A pair that cannot be read,
 // does not fit together, or whose key others may read, leaves the one before
 // in its place. All methods are safe for concurrent use.
 type Files struct {
@@ -41,8 +43,9 @@ type Files struct {
 	mu    sync.Mutex
 	pairs []*pair
 
-	stop chan struct{}
-	once sync.Once
+	watcher *watch.Watcher
+	stop    chan struct{}
+	once    sync.Once
 }
 
 // pair is a Pair in use.
@@ -50,20 +53,45 @@ type pair struct {
 	Pair
 	cert   *tls.Certificate
 	tried  stamp // of what was last loaded, well or not
-	seen   stamp // of what was last looked at
 	failed bool
 
 	failure, end reminder
 }
 
-// pollEach is how often files are looked at. A change is loaded when the next
-// look finds no other: by then whoever wrote one file has written both.
-const pollEach = 5 * time.Second
+// While files change, and for a while after, none is loaded: who has written
+// one of a pair is going to write the other.
+const (
+	quiet    = time.Second
+	mostWait = 10 * time.Second
+)
 
 // NewFiles loads the certificates and watches their files until Close. It
 // reports every pair that is wrong. An expired certificate is none: it is better
 // than no mail, and is reported.
 func NewFiles(cfg FilesConfig) (*Files, error) {
+	f, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range f.pairs {
+		names = append(names, p.Certificate, p.Key)
+	}
+	f.watcher = watch.New(watch.Config{
+		Files: names, Quiet: quiet, Most: mostWait,
+		Changed: func() { f.reload(time.Now(), (*pair).changed) }, // reports to Observe
+		Failed: func(err error) {
+			ev := event(smtpguard.KindWarning, "changes of certificates are seen by a look each minute alone", nil)
+			ev.Error = err.Error()
+			f.tell([]smtpguard.Event{ev})
+		},
+	})
+	go f.remind()
+	return f, nil
+}
+
+// open is NewFiles without the watching.
+func open(cfg FilesConfig) (*Files, error) {
 	f := &Files{warn: cfg.Warn, observe: cfg.Observe, stop: make(chan struct{})}
 	var errs []error
 	if len(cfg.Pairs) == 0 {
@@ -74,7 +102,6 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 	}
 	for i, named := range cfg.Pairs {
 		p := &pair{Pair: named, tried: named.stamp()}
-		p.seen = p.tried
 		var err error
 		if p.cert, err = named.load(); err != nil {
 			errs = append(errs, fmt.Errorf("tlsconf: FilesConfig.Pairs[%d]: %w", i, err))
@@ -85,24 +112,24 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 		return nil, err
 	}
 	f.table.Store(newTable(f.pairs))
-	go f.watch()
 	return f, nil
 }
 
 // Close ends the watching. The certificates stay in use.
-func (f *Files) Close() { f.once.Do(func() { close(f.stop) }) }
+func (f *Files) Close() {
+	f.once.Do(func() { close(f.stop) })
+	f.watcher.Close()
+}
 
-func (f *Files) watch() {
+// remind looks at what time itself changes.
+func (f *Files) remind() {
 	f.lookAtEnds(time.Now())
-	poll, look := time.NewTicker(pollEach), time.NewTicker(lookEach)
-	defer poll.Stop()
+	look := time.NewTicker(lookEach)
 	defer look.Stop()
 	for {
 		select {
 		case <-f.stop:
 			return
-		case now := <-poll.C:
-			f.reload(now, (*pair).changed)
 		case now := <-look.C:
 			f.reload(now, func(p *pair) bool { return p.failed }) // it may have become valid meanwhile
 			f.lookAtEnds(now)
@@ -110,13 +137,8 @@ func (f *Files) watch() {
 	}
 }
 
-// changed reports whether the files have changed, and are still.
-func (p *pair) changed() bool {
-	now := p.stamp()
-	still := now.equal(p.seen)
-	p.seen = now
-	return still && !now.equal(p.tried)
-}
+// changed reports whether the files have changed since they were loaded.
+func (p *pair) changed() bool { return !p.stamp().equal(p.tried) }
 
 // Reload loads all files now, where an operator cannot wait. Its error names
 // the pairs that stay as they were.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/smtpguard/smtpguard"
@@ -42,120 +41,101 @@ func serves(t testing.TB, f *tlsconf.Files, name string) *x509.Certificate {
 	return cert.Leaf
 }
 
-// TestReload: what changes is taken over when it is whole, what is broken is
-// not, and the operator hears of both once.
+// TestReload: what is whole is taken over, what is broken is not, and the
+// operator hears of both once.
 func TestReload(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ca, dir, e := newAuthority(t), t.TempDir(), new(events)
-		first, second := ca.issue(t, wish{names: []string{"mx.example.org"}}), ca.issue(t, wish{names: []string{"mx.example.org"}})
-		pair := write(t, dir, "mx", first)
-		f := newFiles(t, e, pair)
-		want := func(what string, leaf *x509.Certificate, reasons ...string) {
-			t.Helper()
-			time.Sleep(11 * time.Second)
-			synctest.Wait()
-			if !serves(t, f, "mx.example.org").Equal(leaf) {
-				t.Errorf("%s: another certificate", what)
-			}
-			if got := e.reasons(); !slices.Equal(got, reasons) {
-				t.Errorf("%s: %q, want %q", what, got, reasons)
-			}
-			for _, ev := range e.take() {
-				if (ev.Kind == smtpguard.KindWarning) != (ev.Error != "") || ev.Facts["names"] != "mx.example.org" {
-					t.Errorf("%s: %+v", what, ev)
-				}
+	ca, dir, e := newAuthority(t), t.TempDir(), new(events)
+	first, second := ca.issue(t, wish{names: []string{"mx.example.org"}}), ca.issue(t, wish{names: []string{"mx.example.org"}})
+	pair := write(t, dir, "mx", first)
+	f := newFiles(t, e, pair)
+	want := func(what string, leaf *x509.Certificate, reasons ...string) {
+		t.Helper()
+		err := f.Reload()
+		if !serves(t, f, "mx.example.org").Equal(leaf) {
+			t.Errorf("%s: another certificate", what)
+		}
+		got := e.take()
+		if len(got) != len(reasons) {
+			t.Errorf("%s: %+v, want %q", what, got, reasons)
+		}
+		for i, ev := range got {
+			if ev.Reason != reasons[i] || (ev.Kind == smtpguard.KindWarning) != (ev.Error != "") || (err != nil) != (ev.Error != "") || ev.Facts["names"] != "mx.example.org" {
+				t.Errorf("%s: %v, %+v", what, err, ev)
 			}
 		}
-		const taken, kept = "certificate taken over", "certificate not taken over, the one before stays"
-		want("nothing", first.Leaf)
+	}
+	const taken, kept = "certificate taken over", "certificate not taken over, the one before stays"
+	want("nothing", first.Leaf)
+	writeTo(t, pair, second)
+	want("another pair", second.Leaf, taken)
+	want("and then nothing", second.Leaf)
 
-		writeTo(t, pair, second)
-		want("another pair", second.Leaf, taken)
-		now := time.Now()
-		if err := os.Chtimes(pair.Certificate, now, now); err != nil {
-			t.Fatal(err)
-		}
-		want("touched", second.Leaf)
+	key, err := os.ReadFile(pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := ca.issue(t, wish{names: []string{"mx.example.org"}})
+	next := write(t, dir, "next", third)
+	os.Rename(next.Certificate, pair.Certificate)
+	want("a certificate without its key", second.Leaf, kept)
+	want("the same, again", second.Leaf) // it has been said
+	os.Rename(next.Key, pair.Key)
+	want("its key", third.Leaf, taken)
 
-		key, err := os.ReadFile(pair.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		third := ca.issue(t, wish{names: []string{"mx.example.org"}})
-		thirdPair := write(t, dir, "third", third)
-		move := func(from, to string) {
-			t.Helper()
-			if err := os.Rename(from, to); err != nil {
+	for _, tt := range []struct {
+		what   string
+		damage func()
+	}{
+		{"no PEM", func() { os.WriteFile(pair.Certificate, []byte("not yet"), 0o644) }},
+		{"empty", func() { os.WriteFile(pair.Key, nil, 0o600) }},
+		{"gone", func() { os.Remove(pair.Key) }},
+		{"another key", func() { os.WriteFile(pair.Key, key, 0o600) }},
+		{"open to all", func() { os.Chmod(pair.Key, 0o604) }},
+		{"a directory", func() { os.Remove(pair.Key); os.Mkdir(pair.Key, 0o700) }},
+		{"too long", func() { os.Truncate(pair.Certificate, 2<<20) }},
+		{"expired", func() { writeTo(t, pair, ca.issue(t, wish{from: -2 * time.Hour, life: time.Hour})) }},
+		{"not yet good", func() { writeTo(t, pair, ca.issue(t, wish{from: 48 * time.Hour})) }},
+		{"a weak key", func() { writeTo(t, pair, ca.issue(t, wish{rsa: 1024})) }},
+	} {
+		tt.damage()
+		want(tt.what, third.Leaf, kept)
+		os.RemoveAll(pair.Key)
+		writeTo(t, pair, third)
+		want(tt.what+", repaired", third.Leaf)
+	}
+}
+
+// TestChangesAreSeen: also through links, as ACME clients lay them, and when a
+// key comes some time after its certificate.
+func TestChangesAreSeen(t *testing.T) {
+	ca, dir, e := newAuthority(t), t.TempDir(), new(events)
+	first, second, third := ca.issue(t, wish{}), ca.issue(t, wish{}), ca.issue(t, wish{})
+	one, two := write(t, dir, "1", first), write(t, dir, "2", second)
+	pair := tlsconf.Pair{Certificate: filepath.Join(dir, "live.pem"), Key: filepath.Join(dir, "live.key")}
+	link := func(to tlsconf.Pair) {
+		t.Helper()
+		for name, target := range map[string]string{pair.Certificate: to.Certificate, pair.Key: to.Key} {
+			if err := os.Symlink(target, name+".new"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(name+".new", name); err != nil {
 				t.Fatal(err)
 			}
 		}
-		move(thirdPair.Certificate, pair.Certificate)
-		want("a certificate without its key", second.Leaf, kept)
-		want("and then nothing", second.Leaf)
-		move(thirdPair.Key, pair.Key)
-		want("its key", third.Leaf, taken)
+	}
+	link(one)
+	f := newFiles(t, e, pair)
+	link(two)
+	waitFor(t, "the second certificate", func() bool { return serves(t, f, "").Equal(second.Leaf) })
 
-		for what, damage := range map[string]func(){
-			"no PEM":      func() { os.WriteFile(pair.Certificate, []byte("not yet"), 0o644) },
-			"empty":       func() { os.WriteFile(pair.Key, nil, 0o600) },
-			"gone":        func() { os.Remove(pair.Key) },
-			"another key": func() { os.WriteFile(pair.Key, key, 0o600) },
-			"open to all": func() { os.Chmod(pair.Key, 0o604) },
-			"a directory": func() { os.Remove(pair.Key); os.Mkdir(pair.Key, 0o700) },
-			"too long":    func() { os.Truncate(pair.Certificate, 2<<20) },
-			"expired": func() {
-				writeTo(t, pair, ca.issue(t, wish{names: []string{"x.example"}, from: -2 * time.Hour, life: time.Hour}))
-			},
-			"a weak key":   func() { writeTo(t, pair, ca.issue(t, wish{names: []string{"x.example"}, rsa: 1024})) },
-			"not yet good": func() { writeTo(t, pair, ca.issue(t, wish{names: []string{"x.example"}, from: 48 * time.Hour})) },
-		} {
-			damage()
-			want(what, third.Leaf, kept)
-			os.RemoveAll(pair.Key)
-			writeTo(t, pair, third)
-			want(what+", repaired", third.Leaf)
-		}
-	})
-}
-
-// TestWriterIsWaitedFor: while files go on changing none is loaded.
-func TestWriterIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ca, e := newAuthority(t), new(events)
-		first, second := ca.issue(t, wish{names: []string{"mx.example.org"}}), ca.issue(t, wish{names: []string{"mx.example.org"}})
-		pair, next := write(t, t.TempDir(), "mx", first), write(t, t.TempDir(), "mx", second)
-		f := newFiles(t, e, pair)
-		time.Sleep(2 * time.Second)
-		os.Rename(next.Certificate, pair.Certificate)
-		time.Sleep(5 * time.Second) // one look in between
-		os.Rename(next.Key, pair.Key)
-		time.Sleep(11 * time.Second)
-		synctest.Wait()
-		if got := e.reasons(); !slices.Equal(got, []string{"certificate taken over"}) || !serves(t, f, "").Equal(second.Leaf) {
-			t.Errorf("%q", got)
-		}
-	})
-}
-
-// TestBecomesValid: a certificate that was put there too early is taken over when
-// its time has come.
-func TestBecomesValid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ca, e := newAuthority(t), new(events)
-		first, second := ca.issue(t, wish{names: []string{"mx.example.org"}}), ca.issue(t, wish{names: []string{"mx.example.org"}, from: 90 * time.Minute})
-		pair := write(t, t.TempDir(), "mx", first)
-		f := newFiles(t, e, pair)
-		writeTo(t, pair, second)
-		time.Sleep(80 * time.Minute)
-		if !serves(t, f, "").Equal(first.Leaf) {
-			t.Error("too early")
-		}
-		time.Sleep(50 * time.Minute)
-		synctest.Wait()
-		if !serves(t, f, "").Equal(second.Leaf) {
-			t.Errorf("not taken over: %q", e.reasons())
-		}
-	})
+	three := write(t, t.TempDir(), "3", third)
+	os.Rename(three.Certificate, pair.Certificate)
+	time.Sleep(200 * time.Millisecond)
+	os.Rename(three.Key, pair.Key)
+	waitFor(t, "the third certificate", func() bool { return serves(t, f, "").Equal(third.Leaf) })
+	if got := e.reasons(); !slices.Equal(got, []string{"certificate taken over", "certificate taken over"}) {
+		t.Errorf("%q", got)
+	}
 }
 
 // TestConnectionsStay: a connection outlives the certificate it began with, and
@@ -262,46 +242,6 @@ func TestClientFiles(t *testing.T) {
 			t.Errorf("given %d, %v, want %v", len(state.PeerCertificates), err, tt.given)
 		}
 	}
-}
-
-// TestEnds: a certificate near its end is reported once a day, and past it.
-func TestEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ca, e := newAuthority(t), new(events)
-		const day = 24 * time.Hour
-		pair := write(t, t.TempDir(), "mx", ca.issue(t, wish{names: []string{"mx.example.org"}, life: 10 * day})) // since an hour
-		newFiles(t, e, pair)
-		wait := func(d time.Duration, want ...string) {
-			t.Helper()
-			time.Sleep(d)
-			synctest.Wait()
-			if got := e.reasons(); !slices.Equal(got, want) {
-				t.Errorf("%q, want %q", got, want)
-			}
-			for _, ev := range e.take() {
-				if (ev.Kind == smtpguard.KindWarning) != strings.Contains(ev.Reason, "expire") || ev.Facts["names"] != "mx.example.org" ||
-					!strings.HasPrefix(ev.Facts["certificate"], "sha256:") {
-					t.Errorf("%+v", ev)
-				}
-			}
-		}
-		wait(8*day - time.Hour + time.Minute) // a fifth of its life is left, and no look since
-		wait(time.Hour, "certificate expires in 1 day")
-		wait(day, "certificate expires in 23 hours")
-		wait(day, "certificate expired 1 hour ago")
-		wait(day, "certificate expired 1 day ago")
-		writeTo(t, pair, ca.issue(t, wish{names: []string{"mx.example.org"}, life: 10 * day}))
-		wait(day, "certificate taken over")
-	})
-	synctest.Test(t, func(t *testing.T) {
-		ca, e := newAuthority(t), new(events)
-		pair := write(t, t.TempDir(), "mx", ca.issue(t, wish{names: []string{"mx.example.org"}, from: -2 * time.Hour, life: time.Hour}))
-		newFiles(t, e, pair) // an expired one does not keep the server from starting
-		synctest.Wait()
-		if got := e.reasons(); !slices.Equal(got, []string{"certificate expired 1 hour ago"}) {
-			t.Errorf("%q", got)
-		}
-	})
 }
 
 func TestFilesErrors(t *testing.T) {

@@ -112,14 +112,14 @@ func TestOldClient(t *testing.T) {
 	cert := ca.issue(t, wish{names: []string{"mx.example.org"}, rsa: 2048})
 	old := []string{"s_client", "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0", "-connect"}
 	for _, starttls := range []bool{false, true} {
-		serve, end := serveTLS, "served"
+		serve := serveTLS
 		args := func(addr string) []string { return append(slices.Clip(old), addr) }
 		if starttls {
-			serve, end = serveSMTP, "250 "
+			serve = serveSMTP
 			args = func(addr string) []string { return append(slices.Clip(old), addr, "-starttls", "smtp") }
 		}
 		out, err := run(t, "QUIT\n", openssl, args(serve(t, permissive(cert)))...)
-		if err != nil || !strings.Contains(out, "Protocol  : TLSv1.1") || !strings.Contains(out, end) {
+		if err != nil || !strings.Contains(out, "Protocol  : TLSv1.1") {
 			t.Fatalf("the control (STARTTLS %v): %v\n%s", starttls, err, out)
 		}
 		for _, level := range levels {
