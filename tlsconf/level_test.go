@@ -100,6 +100,17 @@ func TestLevelText(t *testing.T) {
 			t.Errorf("%v: %s, %v", l, text, err)
 		}
 	}
+	for _, p := range []tlsconf.Protocol{tlsconf.SMTP, tlsconf.IMAP, tlsconf.POP3, tlsconf.HTTPS} {
+		text, err := json.Marshal(p)
+		var back tlsconf.Protocol
+		if err != nil || json.Unmarshal(text, &back) != nil || back != p {
+			t.Errorf("%v: %s, %v", p, text, err)
+		}
+	}
+	var p tlsconf.Protocol
+	if err := p.UnmarshalText([]byte("nntp")); err == nil {
+		t.Error("nntp is a protocol")
+	}
 	l := tlsconf.MX
 	if err := l.UnmarshalText([]byte("old")); err == nil || l != tlsconf.MX {
 		t.Errorf("%v, %v", l, err)
