@@ -100,15 +100,6 @@ func BenchmarkRedis(b *testing.B) {
 		_, err := store.Take(context.Background(), []limiter.Ask{{Key: redisKey(i), Limit: redisLimit, N: 1}})
 		return err
 	}
-	lease, err := limiter.NewLease(store, limiter.LeaseConfig{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer lease.Close()
-	leased := func(i int) error { // of a hundred keys, so that each is asked for often
-		_, err := lease.Take(context.Background(), []limiter.Ask{{Key: redisKey(i % 100), Limit: redisLimit, N: 1}})
-		return err
-	}
 	peerWindows := func(i int) error {
 		for _, ask := range redisWindows(i) {
 			limit := redis_rate.Limit{Rate: ask.Limit.N, Burst: ask.Limit.N, Period: ask.Limit.Per}
