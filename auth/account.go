@@ -76,9 +76,10 @@ const maxWork = 8
 //
 // The zero Checker is ready for use, and safe for concurrent use.
 type Checker struct {
-	mu      sync.Mutex
-	most    map[work]int // replaced, never written to
-	derived atomic.Int64
+	mu    sync.Mutex
+	most  map[work]int  // replaced, never written to
+	total *atomic.Int64 // counts for several, in place of count
+	count atomic.Int64
 }
 
 // Know makes every check cost what one of a takes. A store calls it for each of
@@ -107,7 +108,14 @@ func (c *Checker) Know(a *Account) error {
 }
 
 // Derivations counts the keys derived so far.
-func (c *Checker) Derivations() int64 { return c.derived.Load() }
+func (c *Checker) Derivations() int64 { return c.derived().Load() }
+
+func (c *Checker) derived() *atomic.Int64 {
+	if c.total != nil {
+		return c.total
+	}
+	return &c.count
+}
 
 // task is one derivation, and the passwords that it serves.
 type task struct {
@@ -161,7 +169,7 @@ func (c *Checker) Check(ctx context.Context, a *Account, password string) (*Iden
 				return nil, err
 			}
 			left[t.work]--
-			c.derived.Add(1)
+			c.derived().Add(1)
 			key := t.derive(password, t.salt, t.bcrypt)
 			for _, i := range t.passwords {
 				p := &a.Passwords[i]
@@ -180,7 +188,7 @@ func (c *Checker) Check(ctx context.Context, a *Account, password string) (*Iden
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			c.derived.Add(1)
+			c.derived().Add(1)
 			w.derive(password, decoySalt[:], decoyBcrypt(w.cost.time))
 		}
 	}

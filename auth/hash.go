@@ -125,4 +125,3 @@ func (k Kind) mechanism() string {
 	}
 	return ""
 }
-
