@@ -108,7 +108,7 @@ func TestLongPasswords(t *testing.T) {
 // cheap is an argon2id hash that costs next to nothing.
 func cheap(t testing.TB, password string) Hash {
 	t.Helper()
-	h, err := work{Argon2id, cost{time: 1, memory: 8, threads: 1, length: 16}}.hash(password, []byte("salt of "+password)[:12])
+	h, err := work{Argon2id, cost{time: 1, memory: 8, threads: 1, length: 16}}.hash(password, []byte("salt of " + password)[:12])
 	if err != nil {
 		t.Fatal(err)
 	}

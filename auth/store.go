@@ -96,17 +96,19 @@ func NormalLogin(login string) (string, error) {
 		return "", fmt.Errorf("auth: login of %d octets", len(login))
 	}
 	s, err := saslprep.Prepare(login)
+	if err == nil {
+		s, err = saslprep.Prepare(strings.ToLower(s)) // lower case may need composing again
+	}
 	if err != nil {
 		return "", fmt.Errorf("auth: login: %w", err)
 	}
-	s = strings.ToLower(s)
 	if at := strings.LastIndexByte(s, '@'); at >= 0 {
 		if name, err := domain.Normal(s[at+1:]); err == nil { // else it is no address, and may yet be a login
 			s = s[:at+1] + name
 		}
 	}
-	if s == "" || len(s) > maxLogin {
-		return "", errors.New("auth: login empty or too long")
+	if s == "" || len(s) > maxLogin || strings.ToLower(s) != s {
+		return "", errors.New("auth: login empty, too long or without a normal form")
 	}
 	return s, nil
 }
