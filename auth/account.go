@@ -68,9 +68,9 @@ func (a *Account) keys(mechanism string) []ScramKey {
 // maxWork bounds the derivations of one check.
 const maxWork = 8
 
-// Checker compares passwords with hashes, with the same work for every password
-// that is wrong, whether its login is unknown, disabled or neither: for each kind
-// and cost of hash as many derivations as the account with the most needs. In a
+// Checker compares passwords with hashes, with the same work for every password,
+// whether it is right or wrong, its login unknown or disabled: for each kind and
+// cost of hash as many derivations as the account with the most needs. In a
 // store where all hashes are of one kind and cost, and app passwords share the
 // salt of the login's first ([Hash.Beside]), that is one.
 //
@@ -162,6 +162,7 @@ func (c *Checker) Check(ctx context.Context, a *Account, password string) (*Iden
 		}
 		left = map[work]int{w: 1}
 	}
+	var found *Identity
 	disabled := false
 	if a != nil {
 		for _, t := range a.tasks() {
@@ -176,26 +177,38 @@ func (c *Checker) Check(ctx context.Context, a *Account, password string) (*Iden
 				if !p.main().fits(key) || long {
 					continue
 				}
-				if id := a.identity(p); id != nil {
-					return id, nil
+				if id := a.identity(p); id == nil {
+					disabled = true
+				} else if found == nil {
+					found = id
 				}
-				disabled = true
 			}
 		}
 	}
+	if err := c.pad(ctx, left, password); err != nil {
+		return nil, err
+	}
+	switch {
+	case found != nil:
+		return found, nil
+	case disabled:
+		return nil, fmt.Errorf("%w: disabled", ErrCredentials)
+	}
+	return nil, ErrCredentials
+}
+
+// pad does the work that is left, for nothing.
+func (c *Checker) pad(ctx context.Context, left map[work]int, password string) error {
 	for w, n := range left {
 		for range n {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return err
 			}
 			c.derived().Add(1)
 			w.derive(password, decoySalt[:], decoyBcrypt(w.cost.time))
 		}
 	}
-	if disabled {
-		return nil, fmt.Errorf("%w: disabled", ErrCredentials)
-	}
-	return nil, ErrCredentials
+	return nil
 }
 
 // decoySalt is for work whose result nobody looks at.

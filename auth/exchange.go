@@ -27,7 +27,7 @@ func (x *exchange) password(authzid, name, password string) error {
 	if err != nil || password == "" {
 		return smtp.ErrAuthFailed // whoever may exist: no work to hide it
 	}
-	id, err := x.a.verify(x, login, password)
+	id, err := x.a.verify(x, login, password, authzid)
 	if err != nil {
 		return x.refused(login, err)
 	}
@@ -37,14 +37,15 @@ func (x *exchange) password(authzid, name, password string) error {
 	return x.accept(id)
 }
 
-// verify asks the cache, then the store.
-func (a *Auth) verify(x *exchange, login, password string) (*Identity, error) {
+// verify asks the cache, then the store. Who will be refused although the
+// password is right waits as long as others do.
+func (a *Auth) verify(x *exchange, login, password, authzid string) (*Identity, error) {
 	var version uint64
 	if v, ok := a.cfg.Store.(interface{ Version() uint64 }); ok {
 		version = v.Version() // before the store is asked: what it says may be older, never newer
 	}
 	p := a.cache.proof(version, login, password)
-	if id, ok := a.cache.get(p, time.Now()); ok {
+	if id, ok := a.cache.get(p, time.Now()); ok && authzid == "" && id.refusal(x.conn, x.mechanism, time.Now()) == "" {
 		return id, nil
 	}
 	ctx, cancel := x.context()
