@@ -89,15 +89,15 @@ c.quit()`
 		{"curl", auth.Login, func(t *testing.T, password string) (string, error) {
 			return s.curl(t, "--user", "ann@example.org:"+password, "--login-options", "AUTH=LOGIN")
 		}},
-		{"curl", auth.XOAuth2, func(t *testing.T, password string) (string, error) {
-			return s.curl(t, "--user", "ann@example.org", "--oauth2-bearer", token(password), "--login-options", "AUTH=XOAUTH2")
-		}},
 		{"curl", auth.OAuthBearer, func(t *testing.T, password string) (string, error) {
 			return s.curl(t, "--user", "ann@example.org", "--oauth2-bearer", token(password), "--login-options", "AUTH=OAUTHBEARER")
 		}},
 		{"msmtp", auth.Plain, func(t *testing.T, password string) (string, error) { return s.msmtp(t, "plain", password) }},
 		{"msmtp", auth.ScramSHA256, func(t *testing.T, password string) (string, error) { return s.msmtp(t, "scram-sha-256", password) }},
 		{"msmtp", auth.ScramSHA1, func(t *testing.T, password string) (string, error) { return s.msmtp(t, "scram-sha-1", password) }},
+		{"msmtp", auth.XOAuth2, func(t *testing.T, password string) (string, error) {
+			return s.msmtp(t, "xoauth2", token(password))
+		}},
 		{"python3", auth.Plain, func(t *testing.T, password string) (string, error) {
 			return run(t, mailText, "python3", "-c", python, s.host, s.port, s.ca, password, "PLAIN", "auth_plain")
 		}},
