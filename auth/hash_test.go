@@ -1,0 +1,182 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+	"testing"
+)
+
+// fits reports whether password is that of h, by one derivation.
+func fits(h Hash, password string) bool {
+	var b []byte
+	if h.kind == Bcrypt {
+		b = h.key
+	}
+	prepared, long := preparePassword(password)
+	return h.fits(h.work().derive(prepared, h.salt, b)) && !long
+}
+
+func scryptVector(t *testing.T) string {
+	t.Helper()
+	// RFC 7914, section 12.
+	key, err := hex.DecodeString("7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2" +
+		"d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "$scrypt$ln=14,r=8,p=1$" + b64.EncodeToString([]byte("SodiumChloride")) + "$" + b64.EncodeToString(key)
+}
+
+// Hashes that others made.
+func TestForeignHashes(t *testing.T) {
+	for _, tt := range []struct {
+		kind           Kind
+		hash, password string
+	}{
+		{Argon2id, "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "password"}, // the reference implementation's
+		{Argon2id, "{ARGON2ID}$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "password"},
+		{Scrypt, scryptVector(t), "pleaseletmein"},
+		{Bcrypt, "$2b$05$abcdefghijklmnopqrstuu680Yiaj5hFUaJTH/rTAcbA2PQEGfiZu", "pencil"}, // crypt(3)
+		{Bcrypt, "{CRYPT}$2y$05$abcdefghijklmnopqrstuu680Yiaj5hFUaJTH/rTAcbA2PQEGfiZu", "pencil"},
+		{Bcrypt, "{BLF-CRYPT}$2b$05$abcdefghijklmnopqrstuu680Yiaj5hFUaJTH/rTAcbA2PQEGfiZu", "pencil"},
+		// RFC 7677, section 3, and RFC 5802, section 5; the keys by RFC 5802, section 3.
+		{ScramKeys, "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "pencil"},
+		{ScramKeys, "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "pencil"},
+		{ScramKeys1, "SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE=", "pencil"},
+	} {
+		h, err := ParseHash(tt.hash)
+		if err != nil {
+			t.Errorf("%s: %v", tt.hash, err)
+			continue
+		}
+		if h.Kind() != tt.kind || h.String() != tt.hash || !fits(h, tt.password) || fits(h, tt.password+"x") || fits(h, "") {
+			t.Errorf("%s is a hash of kind %s, and %t that of %s", h, h.Kind(), fits(h, tt.password), tt.password)
+		}
+	}
+}
+
+func TestNewHash(t *testing.T) {
+	for _, kind := range []Kind{Argon2id, Scrypt, Bcrypt, ScramKeys, ScramKeys1} {
+		h, err := NewHash(kind, "p\u212bssword") // ANGSTROM SIGN
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseHash(h.String())
+		if err != nil || again.Kind() != kind || !fits(again, "pÅssword") || fits(again, "password") {
+			t.Errorf("%s: %v", h, err)
+		}
+		app, err := h.Beside("another")
+		if err != nil || !fits(app, "another") || app.work() != h.work() {
+			t.Errorf("beside %s is %s, %v", h, app, err)
+		}
+		if shared := string(app.salt) == string(h.salt); !shared {
+			t.Errorf("%s and %s share no salt", h, app)
+		}
+		if other, err := NewHash(kind, "x"); err != nil || kind != Bcrypt && string(other.salt) == string(h.salt) {
+			t.Errorf("%s: two logins with one salt, %v", kind, err)
+		}
+		for _, password := range []string{"", strings.Repeat("x", maxPassword+1)} {
+			if _, err := NewHash(kind, password); err == nil {
+				t.Errorf("%s: a password of %d octets", kind, len(password))
+			}
+		}
+	}
+	if _, err := NewHash("md5", "x"); err == nil {
+		t.Error("a hash of a kind that is unknown")
+	}
+	if _, err := (Hash{}).Beside("x"); err == nil || fits(Hash{}, "") {
+		t.Error("the zero Hash fits something")
+	}
+}
+
+func TestLongPasswords(t *testing.T) {
+	long := strings.Repeat("x", maxBcryptPassword)
+	if _, err := NewHash(Bcrypt, long+"y"); err == nil {
+		t.Error("bcrypt takes 73 octets")
+	}
+	h, err := NewHash(Bcrypt, long)
+	if err != nil || !fits(h, long) || fits(h, long+"y") {
+		t.Errorf("72 octets and more: %v", err)
+	}
+	long = strings.Repeat("x", maxPassword)
+	if h = cheap(t, long); !fits(h, long) || fits(h, long+"y") {
+		t.Error("1024 octets and more")
+	}
+}
+
+// cheap is an argon2id hash that costs next to nothing.
+func cheap(t testing.TB, password string) Hash {
+	t.Helper()
+	h, err := work{Argon2id, cost{time: 1, memory: 8, threads: 1, length: 16}}.hash(password, []byte("salt of " + password)[:12])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestBadHashes(t *testing.T) {
+	salt, key := b64.EncodeToString(make([]byte, 16)), b64.EncodeToString(make([]byte, 32))
+	std := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, s := range []string{
+		"", "*", "secret", "$1$abc$def", "$2x$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu", "$2b$05$short", "$2b$05$abcdefghijklmnopqrstuu$",
+		"$2b$14$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu",
+		"$argon2i$v=19$m=65536,t=2,p=1$" + salt + "$" + key,
+		"$argon2id$m=65536,t=2,p=1$" + salt + "$" + key,
+		"$argon2id$v=16$m=65536,t=2,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$t=2,m=65536,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=2,p=1,x=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65537,t=1,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=9,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=0,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=1,p=0$" + salt + "$" + key,
+		"$argon2id$v=19$m=65536,t=1,p=5$" + salt + "$" + key,
+		"$argon2id$v=19$m=7,t=1,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=0,t=1,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=-8,t=1,p=1$" + salt + "$" + key,
+		"$argon2id$v=19$m=8,t=1,p=1$$" + key,
+		"$argon2id$v=19$m=8,t=1,p=1$" + salt + "$",
+		"$argon2id$v=19$m=8,t=1,p=1$" + salt + "$AA",
+		"$argon2id$v=19$m=8,t=1,p=1$" + salt + "$" + key + "=",
+		"$argon2id$v=19$m=8,t=1,p=1$" + salt + "$" + key + "$x",
+		"$scrypt$ln=17,r=8,p=1$" + salt + "$" + key,
+		"$scrypt$ln=20,r=1,p=1$" + salt + "$" + key,
+		"$scrypt$ln=10,r=65,p=1$" + salt + "$" + key,
+		"$scrypt$ln=0,r=8,p=1$" + salt + "$" + key,
+		"$scrypt$ln=10,r=8,p=0$" + salt + "$" + key,
+		"$scrypt$ln=10,r=8,p=5$" + salt + "$" + key,
+		"$scrypt$ln=2147483647,r=1,p=1$" + salt + "$" + key,
+		"SCRAM-SHA-256$4095:" + std + "$" + std + ":" + std,
+		"SCRAM-SHA-256$2000001:" + std + "$" + std + ":" + std,
+		"SCRAM-SHA-256$4096:" + std + "$" + std,
+		"SCRAM-SHA-256$4096:" + std + "$" + std + ":" + std + ":" + std,
+		"SCRAM-SHA-256$4096:$" + std + ":" + std,
+		"SCRAM-SHA-256$4096:!$" + std + ":" + std,
+		"SCRAM-SHA-1$4096:" + std + "$" + std + ":" + std,
+		"{SCRAM-SHA-256}4096," + std + "," + std,
+		"SCRAM-SHA-512$4096:" + std + "$" + std + ":" + std,
+	} {
+		if h, err := ParseHash(s); err == nil || h.Kind() != "" {
+			t.Errorf("%q is a hash", s)
+		}
+	}
+}
+
+func FuzzParseHash(f *testing.F) {
+	f.Add("$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA")
+	f.Add("$scrypt$ln=1,r=1,p=1$AAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA")
+	f.Add("$2b$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu")
+	f.Add("SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE=")
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := ParseHash(s)
+		if err != nil {
+			return
+		}
+		if h.Kind() == "" || h.String() != s || len(h.key) == 0 {
+			t.Errorf("%q is %+v", s, h)
+		}
+		if c := h.cost; h.kind == Argon2id && (c.memory > maxMemory || c.memory*c.time > maxArgon2) || h.kind == Scrypt && c.memory<<c.time>>3 > maxMemory {
+			t.Errorf("%q costs %+v", s, c)
+		}
+	})
+}
