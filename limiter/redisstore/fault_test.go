@@ -201,7 +201,7 @@ func TestFaults(t *testing.T) {
 			srv.start()
 			f.all("back")
 		}, 1, 1},
-		{"killed and started with its data", []string{"--appendonly", "yes"}, func(f *fleet, srv *server) {
+		{"killed and started with its data", []string{"--appendonly", "yes", "--appendfsync", "no"}, func(f *fleet, srv *server) {
 			srv.kill()
 			f.all("away")
 			time.Sleep(time.Second)
