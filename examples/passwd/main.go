@@ -140,7 +140,7 @@ func (c *command) check(login string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	password, err := c.password()
 	if err != nil {
 		return err
