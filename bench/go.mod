@@ -7,7 +7,9 @@ require (
 	github.com/gaissmai/bart v0.30.0
 	github.com/go-redis/redis_rate/v10 v10.0.1
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/sethvargo/go-limiter v0.7.1
 	github.com/smtpguard/smtpguard v0.0.0
+	golang.org/x/time v0.16.0
 )
 
 require (

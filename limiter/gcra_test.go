@@ -48,7 +48,6 @@ func TestLimitValidate(t *testing.T) {
 }
 
 func TestCost(t *testing.T) {
-	const gig = 1e9
 	for _, tt := range []struct {
 		limit Limit
 		n     int
@@ -61,11 +60,11 @@ func TestCost(t *testing.T) {
 		{Limit{N: 10, Per: time.Second}, -3, -3 * time.Second / 10},
 		{Limit{N: 3, Per: time.Second}, 1, 333333333},
 		{Limit{N: 3, Per: time.Second}, 3, time.Second},
-		{Limit{N: 7 * gig, Per: time.Hour}, 7 * gig, time.Hour},       // not 7e9 times 514 ns
-		{Limit{N: 7 * gig, Per: time.Hour}, 70 * gig, 10 * time.Hour}, // more than 64 bits on the way
-		{Limit{N: 1, Per: MaxWindow}, math.MaxInt, maxCost},           // saturates
-		{Limit{N: 1, Per: MaxWindow}, math.MinInt, -maxCost},          // and this way
-		{Limit{N: 1 << 40, Per: MaxWindow}, 1 << 42, 4 * MaxWindow},   // does not, on the way
+		{Limit{N: 7e8, Per: time.Hour}, 7e8, time.Hour},             // not 7e8 times 5142 ns
+		{Limit{N: 7e8, Per: time.Hour}, 21e8, 3 * time.Hour},        // more than 64 bits on the way
+		{Limit{N: 1, Per: MaxWindow}, math.MaxInt, maxCost},         // saturates
+		{Limit{N: 1, Per: MaxWindow}, math.MinInt, -maxCost},        // and this way
+		{Limit{N: 1 << 29, Per: MaxWindow}, 1 << 30, 2 * MaxWindow}, // does not, on the way
 	} {
 		if got := tt.limit.Cost(tt.n); got != tt.want {
 			t.Errorf("%d of %v: got %d, want %d", tt.n, tt.limit, got, tt.want)

@@ -11,7 +11,7 @@ import (
 // LeaseConfig configures a [Lease]. The zero value of a field means its default.
 type LeaseConfig struct {
 	// Share is how many units of a key are held in advance, at most: 100, and
-	// never more than a tenth of the limit's Burst.
+	// never more than a tenth of the limit's Burst: of limits below 20 none.
 	Share int
 
 	// Idle is after how long without an ask a key's units are given back: 10
@@ -37,6 +37,8 @@ type LeaseConfig struct {
 // So in any time all machines together admit no more than the limit does, and
 // Share units for each machine; and as much may be missing at a machine while
 // others hold it, until they give it back. On a crash what is held is spent.
+//
+// The zero Lease decides nothing: use [NewLease].
 type Lease struct {
 	store Store
 	cfg   LeaseConfig
@@ -106,6 +108,9 @@ func (l *Lease) now() int64 { return int64(time.Since(l.base)) }
 
 // Take decides by what is at hand, or has the store decide.
 func (l *Lease) Take(ctx context.Context, asks []Ask) ([]State, error) {
+	if l.store == nil {
+		return nil, errors.New("limiter: a Lease that NewLease has not made")
+	}
 	for range 2 { // what was fetched may go to others
 		states, wait := l.local(asks)
 		if states != nil {

@@ -157,7 +157,7 @@ func (l *Lease) Close() error {
 	closed := l.closed
 	l.closed = true
 	l.mu.Unlock()
-	if closed {
+	if closed || l.store == nil {
 		return nil
 	}
 	close(l.stop)

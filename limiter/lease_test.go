@@ -94,6 +94,10 @@ func TestNewLeaseNamesTheField(t *testing.T) {
 	if _, err := limiter.NewLease(nil, limiter.LeaseConfig{}); err == nil {
 		t.Error("no store, and no error")
 	}
+	var zero limiter.Lease
+	if _, err := zero.Take(context.Background(), make([]limiter.Ask, 1)); err == nil || zero.Close() != nil {
+		t.Errorf("the zero Lease: %v", err)
+	}
 }
 
 // TestLeaseAsksSeldom counts what a thousand units cost, one after another and
@@ -281,6 +285,35 @@ func TestLeaseNeverAdmitsMoreAtOnce(t *testing.T) {
 	if n := int(before) + after; n != burst {
 		t.Errorf("admitted %d by leases and %d after, of %d", before, after, burst)
 	}
+}
+
+// TestLeaseHoldsNoMoreThanItsShare, whatever is asked for.
+func TestLeaseHoldsNoMoreThanItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newCounting(t, 0)
+		for _, limit := range []limiter.Limit{{N: 5000, Per: limiter.MaxWindow}, {N: 300, Per: limiter.MaxWindow}} {
+			share := min(80, limit.N/10)
+			l := newLease(t, s, limiter.LeaseConfig{Share: 80})
+			r := rand.New(rand.NewPCG(1, 2))
+			spent, most := 0, 0
+			for {
+				n := 1 + r.IntN(3)
+				if !take(t, l, "a", limit, n).OK {
+					break
+				}
+				spent += n
+				synctest.Wait()
+				held := limit.N - spent - take(t, s.Store, "a", limit, 0).Left
+				if held < 0 || held > share {
+					t.Fatalf("%d held of a share of %d after %d", held, share, spent)
+				}
+				most = max(most, held)
+			}
+			if most < share*3/4 {
+				t.Errorf("%d held of a share of %d", most, share)
+			}
+		}
+	})
 }
 
 // TestLeaseOverAdmits by no more than Share for each machine, and by that.

@@ -11,7 +11,7 @@ import (
 // MemoryConfig bounds a [Memory].
 type MemoryConfig struct {
 	// MaxKeys is how many keys are kept at most, at least 128; 0 means 1,048,576.
-	// A key takes 22 to 45 octets, whatever its length. Room is taken as keys
+	// A key takes 21 to 32 octets, whatever its length. Room is taken as keys
 	// come, and a key whose bucket is full again makes room for another.
 	MaxKeys int
 }
@@ -29,6 +29,8 @@ type MemoryConfig struct {
 // again, so that a flood of new keys frees nobody. Where only such keys are in
 // reach, the new one shares the bucket of its Ask.Overflow; [Memory.Stats]
 // counts that.
+//
+// The zero Memory decides nothing: use [NewMemory].
 type Memory struct {
 	base   time.Time
 	seed   maphash.Seed
@@ -76,7 +78,7 @@ func (m *Memory) now() int64 { return int64(time.Since(m.base)) }
 
 // hash is what the store knows of a key under a limit.
 func (m *Memory) hash(key string, l *Limit) uint64 {
-	// The limit is the operator's, so mixing it in needs no secret.
+	// The limit is the operator's, so mixing it in needs no secret. 0 is no key.
 	return maphash.String(m.seed, key) ^
 		(uint64(l.N)*0x9e3779b97f4a7c15 + uint64(l.Per)*0xc2b2ae3d27d4eb4f + uint64(l.burst())*0x165667b19e3779f9) | 1
 }
@@ -103,6 +105,9 @@ func (m *Memory) Take(ctx context.Context, asks []Ask) ([]State, error) {
 // TakeOne decides about one ask, and allocates nothing. The only error is that
 // of an ask that is not valid.
 func (m *Memory) TakeOne(ask *Ask) (State, error) {
+	if len(m.shards) == 0 {
+		return State{}, errNotMade
+	}
 	var r rule
 	if !r.of(ask) {
 		return ask.unruled()
@@ -137,6 +142,9 @@ func (m *Memory) Allow(key string, limit Limit) bool {
 // Reset forgets what key has spent of limit, and reports whether there was
 // anything to forget. Buckets shared by keys without room stay.
 func (m *Memory) Reset(key string, limit Limit) bool {
+	if len(m.shards) == 0 {
+		return false
+	}
 	h := m.hash(key, &limit)
 	s := m.shard(h)
 	s.mu.Lock()
@@ -147,7 +155,7 @@ func (m *Memory) Reset(key string, limit Limit) bool {
 // MemoryStats is how full a [Memory] is.
 type MemoryStats struct {
 	Keys       int    // whose bucket is not full, shared ones included
-	Capacity   int    // MaxKeys
+	Capacity   int    // MaxKeys, or a little less
 	Overflowed uint64 // asks decided by a shared bucket so far
 	Evicted    uint64 // keys dropped so far before their bucket was full again
 }
@@ -156,6 +164,9 @@ type MemoryStats struct {
 // decisions go on meanwhile.
 func (m *Memory) Stats() MemoryStats {
 	var st MemoryStats
+	if len(m.shards) == 0 {
+		return st
+	}
 	now := m.now()
 	count := func(s *shard) {
 		s.mu.Lock()
@@ -171,3 +182,8 @@ func (m *Memory) Stats() MemoryStats {
 	count(&m.spill)
 	return st
 }
+<<<<<<< HEAD
+=======
+
+var errNotMade = errors.New("limiter: a Memory that NewMemory has not made")
+>>>>>>> store

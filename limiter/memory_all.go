@@ -19,6 +19,9 @@ type turn struct {
 
 // takeAll decides about asks under the locks of all their shards.
 func (m *Memory) takeAll(asks []Ask, states []State) error {
+	if len(m.shards) == 0 {
+		return errNotMade
+	}
 	if len(asks) > MaxAsks {
 		return errors.New("limiter: more than MaxAsks asks in one Take")
 	}
@@ -43,9 +46,7 @@ func (m *Memory) takeAll(asks []Ask, states []State) error {
 		}
 	}
 	set.each(func(i int) { m.shards[i].mu.Lock() })
-	m.spill.mu.Lock()
 	m.decide(asks, turns, states)
-	m.spill.mu.Unlock()
 	set.each(func(i int) { m.shards[i].mu.Unlock() })
 	return nil
 }
@@ -64,11 +65,19 @@ func (s *shardSet) each(f func(i int)) {
 }
 
 // decide fills in states, and keeps what was spent. Callers hold the locks of
-// all shards in turns and that of m.spill.
+// all shards in turns.
 func (m *Memory) decide(asks []Ask, turns []turn, states []State) {
 	now := m.now()
+	spilled := false
 	for i := range turns {
-		m.find(turns, i, &asks[i], now)
+		if !m.find(turns, i, now) {
+			if !spilled {
+				spilled = true
+				m.spill.mu.Lock()
+				defer m.spill.mu.Unlock()
+			}
+			m.findShared(turns, i, &asks[i], now)
+		}
 	}
 	all := true
 	for i := range turns {
@@ -107,32 +116,50 @@ func (m *Memory) decide(asks []Ask, turns []turn, states []State) {
 	}
 }
 
-// find looks up the key of turn i, and makes it busy. What its Overflow stands
-// for is looked up where there is no room for it.
-func (m *Memory) find(turns []turn, i int, a *Ask, now int64) {
+// find looks up the key of turn i and makes it busy. It reports whether there
+// is, or could be, a bucket for it.
+func (m *Memory) find(turns []turn, i int, now int64) bool {
 	t := &turns[i]
 	if t.shard == nil || t.join(turns[:i]) {
-		return
+		return true
 	}
-	e := t.shard.table.Load().find(t.hash)
-	if e == nil && !t.shard.room(t.hash, now) {
-		t.shard.overflowed++
-		t.shard = &m.spill
-		for _, key := range []string{a.Overflow, ""} {
-			t.hash = m.hash(key, &a.Limit)
-			if t.join(turns[:i]) {
-				return
-			}
-			if e = t.shard.table.Load().find(t.hash); e != nil || t.shard.room(t.hash, now) {
-				break
-			}
+	if e := t.shard.table.Load().find(t.hash); e != nil {
+		t.hold(i, e)
+		return true
+	}
+	t.first = i
+	if t.shard.room(t.hash, now) {
+		return true
+	}
+	t.shard.overflowed++
+	return false
+}
+
+// findShared looks up the bucket that stands for a, which is that of turn i, and
+// makes it busy. Callers hold the lock of m.spill too.
+func (m *Memory) findShared(turns []turn, i int, a *Ask, now int64) {
+	t := &turns[i]
+	t.shard = &m.spill
+	for _, key := range []string{a.Overflow, ""} {
+		t.hash = m.hash(key, &a.Limit)
+		if t.join(turns[:i]) {
+			return
+		}
+		if e := t.shard.table.Load().find(t.hash); e != nil {
+			t.hold(i, e)
+			return
+		}
+		if t.shard.room(t.hash, now) {
+			return
 		}
 	}
+}
+
+// hold has turn i, which is t, own the key at e until it is decided about.
+func (t *turn) hold(i int, e *slot) {
 	t.first, t.slot = i, e
-	if e != nil {
-		t.was = word(e.word.Swap(busy))
-		t.word = t.was
-	}
+	t.was = word(e.word.Swap(busy))
+	t.word = t.was
 }
 
 // join looks for t's key among the turns before it.

@@ -85,11 +85,11 @@ func (s *shard) insert(hash uint64, w word, now int64, must bool) bool {
 	return true
 }
 
-// grow replaces the table by one of twice its size, as far as max needs, and
+// grow replaces the table by one half as large again, as far as max needs, and
 // leaves behind what is full again.
 func (s *shard) grow(now int64) *table {
 	old := *s.table.Load()
-	t := make(table, min(max(2*len(old), 8), s.max/3*4+8))
+	t := make(table, min(max(len(old)+len(old)/2, 8), s.max/3*4+8))
 	s.used = 0
 	for i := range old {
 		e := &old[i]

@@ -39,6 +39,22 @@ func TestNewMemoryNamesTheField(t *testing.T) {
 	}
 }
 
+func TestZeroMemory(t *testing.T) {
+	var m Memory
+	limit := Limit{N: 1, Per: time.Hour}
+	if _, err := m.TakeOne(&Ask{Limit: limit}); err == nil {
+		t.Error("TakeOne: no error")
+	}
+	for n := range 3 {
+		if states, err := m.Take(context.Background(), make([]Ask, n)); err == nil {
+			t.Errorf("Take: %v and no error", states)
+		}
+	}
+	if m.Allow("a", limit) || m.Reset("a", limit) || m.Stats() != (MemoryStats{}) {
+		t.Error("Allow, Reset or Stats: found something")
+	}
+}
+
 // TestMemoryIsAMap compares with a map from key to tat over random asks, while
 // the table grows, drops what is full again and takes keys anew.
 func TestMemoryIsAMap(t *testing.T) {
