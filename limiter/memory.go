@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
@@ -182,8 +183,5 @@ func (m *Memory) Stats() MemoryStats {
 	count(&m.spill)
 	return st
 }
-<<<<<<< HEAD
-=======
 
 var errNotMade = errors.New("limiter: a Memory that NewMemory has not made")
->>>>>>> store
