@@ -258,7 +258,7 @@ func TestMechanisms(t *testing.T) {
 			t.Errorf("no note of %q among %q", want, notes)
 		}
 	}
-	for _, ev := range l.events {
+	for _, ev := range l.all() {
 		if s := fmt.Sprintf("%+v", ev); strings.Contains(s, "secret") || strings.Contains(s, "token") {
 			t.Errorf("an event carries a secret: %s", s)
 		}
@@ -431,8 +431,6 @@ func TestScopes(t *testing.T) {
 }
 
 func TestUntilIsJudgedAtMailToo(t *testing.T) {
-	var until atomic.Int64
-	until.Store(time.Now().Add(time.Hour).UnixNano())
 	id := &auth.Identity{Login: "ann@example.org", Until: time.Now().Add(200 * time.Millisecond)}
 	s, err := auth.NewSenders(auth.SendersConfig{})
 	if err != nil {
@@ -453,10 +451,9 @@ func TestUntilIsJudgedAtMailToo(t *testing.T) {
 }
 
 func TestCache(t *testing.T) {
-	calls := 0
-	version := uint64(1)
-	store := &versioned{version: &version, verify: func(login, password string) (*auth.Identity, error) {
-		calls++
+	var calls atomic.Int64
+	store := &versioned{verify: func(login, password string) (*auth.Identity, error) {
+		calls.Add(1)
 		if password != "secret" {
 			return nil, auth.ErrCredentials
 		}
@@ -464,11 +461,12 @@ func TestCache(t *testing.T) {
 	}}
 	l := newLab(t, auth.Config{Store: store, Cache: auth.Cache{For: 200 * time.Millisecond, Entries: 2}})
 	addr := l.start(t)
-	try := func(user, password string, want, wantCalls int) {
+	try := func(user, password string, want int, wantCalls int64) {
 		t.Helper()
-		before := calls
-		if err := l.dial(t, addr, nil).Auth(sasl.NewPlainClient("", user, password)); code(err) != want || calls-before != wantCalls {
-			t.Errorf("%s %s: %v after %d questions; want %d, %d", user, password, err, calls-before, want, wantCalls)
+		before := calls.Load()
+		err := l.dial(t, addr, nil).Auth(sasl.NewPlainClient("", user, password))
+		if n := calls.Load() - before; code(err) != want || n != wantCalls {
+			t.Errorf("%s %s: %v after %d questions; want %d, %d", user, password, err, n, want, wantCalls)
 		}
 	}
 	try("ann", "secret", 235, 1)
@@ -476,7 +474,7 @@ func TestCache(t *testing.T) {
 	try("ann", "wrong", 535, 1)
 	try("ann", "wrong", 535, 1)
 	try("bob", "secret", 235, 1)
-	version++
+	store.version.Add(1)
 	try("ann", "secret", 235, 1)
 	try("cid", "secret", 235, 1)
 	try("dan", "secret", 235, 1) // makes one of the others go
@@ -485,11 +483,11 @@ func TestCache(t *testing.T) {
 }
 
 type versioned struct {
-	version *uint64
+	version atomic.Uint64
 	verify  func(login, password string) (*auth.Identity, error)
 }
 
-func (v *versioned) Version() uint64 { return *v.version }
+func (v *versioned) Version() uint64 { return v.version.Load() }
 func (v *versioned) Verify(_ context.Context, login, password string) (*auth.Identity, error) {
 	return v.verify(login, password)
 }

@@ -112,9 +112,6 @@ func (h Hash) String() string { return h.text }
 // Kind is how the hash was made, "" for the zero Hash.
 func (h Hash) Kind() Kind { return h.kind }
 
-// scram reports whether the hash is keys for SCRAM.
-func (h *Hash) scram() bool { return h.kind == ScramKeys || h.kind == ScramKeys1 }
-
 // mechanism is the one that SCRAM keys are for.
 func (k Kind) mechanism() string {
 	switch k {

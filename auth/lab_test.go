@@ -124,12 +124,16 @@ func (l *lab) observe(ev smtpguard.Event) {
 	l.events = append(l.events, ev)
 }
 
-// notes are the reasons of the events of a kind.
-func (l *lab) notes(kind smtpguard.Kind) []string {
+func (l *lab) all() []smtpguard.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return slices.Clone(l.events)
+}
+
+// notes are the reasons of the events of a kind.
+func (l *lab) notes(kind smtpguard.Kind) []string {
 	var all []string
-	for _, ev := range l.events {
+	for _, ev := range l.all() {
 		if ev.Kind == kind && ev.Stage == smtpguard.StageAuth {
 			all = append(all, ev.Reason)
 		}
