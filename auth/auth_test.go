@@ -49,14 +49,14 @@ var bothTokens = auth.TokensFunc(func(_ context.Context, token string) (*auth.Id
 func fullStore(t testing.TB) *auth.File {
 	return file(t,
 		"ann@example.org:"+hashed(t, auth.Argon2id, "secret"),
-		"ann@example.org:"+hashed(t, auth.ScramKeys, "secret"),
-		"ann@example.org:"+hashed(t, auth.ScramKeys1, "secret"),
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA256, "secret"),
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA1, "secret"),
 		"ann@example.org:"+hashed(t, auth.Argon2id, "phone")+" label=phone",
-		"ann@example.org:"+hashed(t, auth.ScramKeys, "phone")+" label=phone",
-		"ann@example.org:"+hashed(t, auth.ScramKeys1, "phone")+" label=phone",
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA256, "phone")+" label=phone",
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA1, "phone")+" label=phone",
 		"eve@example.org:"+hashed(t, auth.Argon2id, "secret")+" disabled",
-		"eve@example.org:"+hashed(t, auth.ScramKeys, "secret"),
-		"eve@example.org:"+hashed(t, auth.ScramKeys1, "secret"),
+		"eve@example.org:"+hashed(t, auth.ScramKeysSHA256, "secret"),
+		"eve@example.org:"+hashed(t, auth.ScramKeysSHA1, "secret"),
 	)
 }
 
@@ -537,6 +537,8 @@ func TestStoresThatFail(t *testing.T) {
 		switch login {
 		case "away":
 			return nil, errors.New("dial ldap.internal: connection refused")
+		case "deferred":
+			return nil, fmt.Errorf("as a reply: %w", &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 1}, Message: "ldap sleeps"})
 		case "panic":
 			panic("no")
 		case "nothing":
@@ -547,11 +549,18 @@ func TestStoresThatFail(t *testing.T) {
 		return &auth.Identity{Login: "other"}, nil // an alias
 	})})
 	addr := l.start(t)
-	for login, want := range map[string]int{"away": 454, "panic": 421, "nothing": 454, "odd": 454, "alias": 235} {
+	for login, want := range map[string]int{"away": 454, "panic": 421, "nothing": 454, "odd": 454, "alias": 235, "deferred": 450} {
 		err := l.dial(t, addr, nil).Auth(sasl.NewPlainClient("", login, "secret"))
-		if code(err) != want || err != nil && strings.Contains(err.Error(), "ldap") {
+		if code(err) != want || want == 454 && err.Error() != "SMTP error 454: Temporary failure, try again later" {
 			t.Errorf("%s: %v, want %d", login, err, want)
 		}
+		var r *smtp.SMTPError
+		if errors.As(err, &r) && r.EnhancedCode == (smtp.EnhancedCode{4, 7, 0}) {
+			t.Errorf("%s: %v, which others take for a wrong password", login, err)
+		}
+	}
+	if notes := l.notes(smtpguard.KindWarning); !slices.ContainsFunc(notes, func(s string) bool { return strings.Contains(s, "connection refused") }) {
+		t.Errorf("the operator hears %q", notes)
 	}
 }
 

@@ -217,9 +217,9 @@ func hashed(t testing.TB, kind auth.Kind, password string) string {
 	switch kind {
 	case auth.Argon2id:
 		like = "$argon2id$v=19$m=8,t=1,p=1$c2FsdCBvZiBhbm4$AAAAAAAAAAAAAAAAAAAAAA"
-	case auth.ScramKeys:
+	case auth.ScramKeysSHA256:
 		like = "SCRAM-SHA-256$4096:c2FsdCBvZiBhbm4gYW5kIG1l$" + strings.Repeat("A", 43) + "=:" + strings.Repeat("A", 43) + "="
-	case auth.ScramKeys1:
+	case auth.ScramKeysSHA1:
 		like = "SCRAM-SHA-1$4096:c2FsdCBvZiBhbm4gYW5kIG1l$" + strings.Repeat("A", 27) + "=:" + strings.Repeat("A", 27) + "="
 	}
 	h, err := auth.ParseHash(like)
