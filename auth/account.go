@@ -30,7 +30,7 @@ type Password struct {
 // main is the form that a clear-text password is compared with, nil for none.
 // What needs memory comes first, for that is what a thief's hardware lacks.
 func (p *Password) main() *Hash {
-	for _, kind := range []Kind{Argon2id, Scrypt, Bcrypt, ScramKeys, ScramKeys1} {
+	for _, kind := range []Kind{Argon2id, Scrypt, Bcrypt, ScramKeysSHA256, ScramKeysSHA1} {
 		for i := range p.Forms {
 			if p.Forms[i].kind == kind {
 				return &p.Forms[i]
@@ -51,8 +51,9 @@ func (a *Account) identity(p *Password) *Identity {
 	return a.Identity
 }
 
-// keys are the account's SCRAM keys for a mechanism.
-func (a *Account) keys(mechanism string) []ScramKey {
+// Scram returns the account's keys for a mechanism, [ScramSHA256] or [ScramSHA1]:
+// what a [ScramStore] that has accounts has to give.
+func (a *Account) Scram(mechanism string) []ScramKey {
 	var all []ScramKey
 	for i := range a.Passwords {
 		p := &a.Passwords[i]

@@ -52,9 +52,9 @@ type Config struct {
 	Cache   Cache         // of passwords
 	Timeout time.Duration // for a Store, Tokens or External, waiting at the gate included; 30 s
 
-	// Observe gets what the guard cannot know: why a login was refused that was
-	// proven, or an account is not good for; signs of a downgrade of channel binding. It is
-	// called like smtpguard.Config.Observe, which will do.
+	// Observe gets what the guard cannot know: why a login was refused although the
+	// proof was right, why one could not be judged, and signs of a downgrade of
+	// channel binding. It is called as smtpguard.Config.Observe is, which will do.
 	Observe func(smtpguard.Event)
 }
 

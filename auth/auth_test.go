@@ -49,14 +49,14 @@ var bothTokens = auth.TokensFunc(func(_ context.Context, token string) (*auth.Id
 func fullStore(t testing.TB) *auth.File {
 	return file(t,
 		"ann@example.org:"+hashed(t, auth.Argon2id, "secret"),
-		"ann@example.org:"+hashed(t, auth.ScramKeys, "secret"),
-		"ann@example.org:"+hashed(t, auth.ScramKeys1, "secret"),
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA256, "secret"),
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA1, "secret"),
 		"ann@example.org:"+hashed(t, auth.Argon2id, "phone")+" label=phone",
-		"ann@example.org:"+hashed(t, auth.ScramKeys, "phone")+" label=phone",
-		"ann@example.org:"+hashed(t, auth.ScramKeys1, "phone")+" label=phone",
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA256, "phone")+" label=phone",
+		"ann@example.org:"+hashed(t, auth.ScramKeysSHA1, "phone")+" label=phone",
 		"eve@example.org:"+hashed(t, auth.Argon2id, "secret")+" disabled",
-		"eve@example.org:"+hashed(t, auth.ScramKeys, "secret"),
-		"eve@example.org:"+hashed(t, auth.ScramKeys1, "secret"),
+		"eve@example.org:"+hashed(t, auth.ScramKeysSHA256, "secret"),
+		"eve@example.org:"+hashed(t, auth.ScramKeysSHA1, "secret"),
 	)
 }
 
@@ -258,7 +258,7 @@ func TestMechanisms(t *testing.T) {
 			t.Errorf("no note of %q among %q", want, notes)
 		}
 	}
-	for _, ev := range l.events {
+	for _, ev := range l.all() {
 		if s := fmt.Sprintf("%+v", ev); strings.Contains(s, "secret") || strings.Contains(s, "token") {
 			t.Errorf("an event carries a secret: %s", s)
 		}
@@ -431,8 +431,6 @@ func TestScopes(t *testing.T) {
 }
 
 func TestUntilIsJudgedAtMailToo(t *testing.T) {
-	var until atomic.Int64
-	until.Store(time.Now().Add(time.Hour).UnixNano())
 	id := &auth.Identity{Login: "ann@example.org", Until: time.Now().Add(200 * time.Millisecond)}
 	s, err := auth.NewSenders(auth.SendersConfig{})
 	if err != nil {
@@ -453,10 +451,9 @@ func TestUntilIsJudgedAtMailToo(t *testing.T) {
 }
 
 func TestCache(t *testing.T) {
-	calls := 0
-	version := uint64(1)
-	store := &versioned{version: &version, verify: func(login, password string) (*auth.Identity, error) {
-		calls++
+	var calls atomic.Int64
+	store := &versioned{verify: func(login, password string) (*auth.Identity, error) {
+		calls.Add(1)
 		if password != "secret" {
 			return nil, auth.ErrCredentials
 		}
@@ -464,11 +461,12 @@ func TestCache(t *testing.T) {
 	}}
 	l := newLab(t, auth.Config{Store: store, Cache: auth.Cache{For: 200 * time.Millisecond, Entries: 2}})
 	addr := l.start(t)
-	try := func(user, password string, want, wantCalls int) {
+	try := func(user, password string, want int, wantCalls int64) {
 		t.Helper()
-		before := calls
-		if err := l.dial(t, addr, nil).Auth(sasl.NewPlainClient("", user, password)); code(err) != want || calls-before != wantCalls {
-			t.Errorf("%s %s: %v after %d questions; want %d, %d", user, password, err, calls-before, want, wantCalls)
+		before := calls.Load()
+		err := l.dial(t, addr, nil).Auth(sasl.NewPlainClient("", user, password))
+		if n := calls.Load() - before; code(err) != want || n != wantCalls {
+			t.Errorf("%s %s: %v after %d questions; want %d, %d", user, password, err, n, want, wantCalls)
 		}
 	}
 	try("ann", "secret", 235, 1)
@@ -476,7 +474,7 @@ func TestCache(t *testing.T) {
 	try("ann", "wrong", 535, 1)
 	try("ann", "wrong", 535, 1)
 	try("bob", "secret", 235, 1)
-	version++
+	store.version.Add(1)
 	try("ann", "secret", 235, 1)
 	try("cid", "secret", 235, 1)
 	try("dan", "secret", 235, 1) // makes one of the others go
@@ -485,11 +483,11 @@ func TestCache(t *testing.T) {
 }
 
 type versioned struct {
-	version *uint64
+	version atomic.Uint64
 	verify  func(login, password string) (*auth.Identity, error)
 }
 
-func (v *versioned) Version() uint64 { return *v.version }
+func (v *versioned) Version() uint64 { return v.version.Load() }
 func (v *versioned) Verify(_ context.Context, login, password string) (*auth.Identity, error) {
 	return v.verify(login, password)
 }
@@ -539,6 +537,8 @@ func TestStoresThatFail(t *testing.T) {
 		switch login {
 		case "away":
 			return nil, errors.New("dial ldap.internal: connection refused")
+		case "deferred":
+			return nil, fmt.Errorf("as a reply: %w", &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 1}, Message: "ldap sleeps"})
 		case "panic":
 			panic("no")
 		case "nothing":
@@ -549,11 +549,18 @@ func TestStoresThatFail(t *testing.T) {
 		return &auth.Identity{Login: "other"}, nil // an alias
 	})})
 	addr := l.start(t)
-	for login, want := range map[string]int{"away": 454, "panic": 421, "nothing": 454, "odd": 454, "alias": 235} {
+	for login, want := range map[string]int{"away": 454, "panic": 421, "nothing": 454, "odd": 454, "alias": 235, "deferred": 450} {
 		err := l.dial(t, addr, nil).Auth(sasl.NewPlainClient("", login, "secret"))
-		if code(err) != want || err != nil && strings.Contains(err.Error(), "ldap") {
+		if code(err) != want || want == 454 && err.Error() != "SMTP error 454: Temporary failure, try again later" {
 			t.Errorf("%s: %v, want %d", login, err, want)
 		}
+		var r *smtp.SMTPError
+		if errors.As(err, &r) && r.EnhancedCode == (smtp.EnhancedCode{4, 7, 0}) {
+			t.Errorf("%s: %v, which others take for a wrong password", login, err)
+		}
+	}
+	if notes := l.notes(smtpguard.KindWarning); !slices.ContainsFunc(notes, func(s string) bool { return strings.Contains(s, "connection refused") }) {
+		t.Errorf("the operator hears %q", notes)
 	}
 }
 

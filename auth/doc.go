@@ -29,14 +29,14 @@
 //
 // A password that is wrong, whose login does not exist, is disabled or may not do
 // this, gets one reply, 535 5.7.8, for the same work. What guessing costs us is
-// bounded by the [Gate]; whose turn does not come in time is deferred, 454 4.7.0. A
+// bounded by the [Gate]; whose turn does not come in time is deferred, 454 4.3.2. A
 // password that was right is remembered for a short while, by a keyed hash of it
 // ([Cache]).
 //
 // How often somebody may fail is for a check to say: the guard shows every
 // attempt, of every mechanism, to its checks' Auth hooks before it is judged, and
-// its end to their AuthDone hooks, where nil means success. Package limiter's
-// Logins is one.
+// its end to their AuthDone hooks, where nil means success, and 4yz that nothing
+// was judged. Package limiter's Logins is one.
 //
 // RFC 4954 (AUTH), RFC 4422 (SASL), RFC 4616 (PLAIN), RFC 5802 and RFC 7677
 // (SCRAM), RFC 5929 and RFC 9266 (channel binding), RFC 7628 (OAUTHBEARER), RFC 6409

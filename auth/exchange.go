@@ -70,7 +70,7 @@ func (a *Auth) verify(x *exchange, login, password, authzid string) (*Identity, 
 // that the client named, "" where it named none.
 func (x *exchange) judge(claimed string, id *Identity, authzid string) (*Identity, error) {
 	if id == nil {
-		return nil, errors.New("auth: the store gave neither an identity nor an error")
+		return nil, x.refused(claimed, errors.New("auth: the store gave neither an identity nor an error"))
 	}
 	if id.Login == "" && claimed != "" {
 		named := *id
@@ -79,7 +79,7 @@ func (x *exchange) judge(claimed string, id *Identity, authzid string) (*Identit
 	}
 	login, err := NormalLogin(id.Login)
 	if err != nil || login != id.Login {
-		return nil, errors.New("auth: the store gave an identity whose login is not in normal form")
+		return nil, x.refused(claimed, errors.New("auth: the store gave an identity whose login is not in normal form"))
 	}
 	if authzid != "" {
 		if other, err := NormalLogin(authzid); err != nil || other != login {
@@ -108,16 +108,25 @@ func (r *refusal) Error() string { return ErrCredentials.Error() + ": " + r.why 
 func (r *refusal) Unwrap() error { return ErrCredentials }
 
 // refused makes the reply of what went wrong: the same for all that is the
-// client's fault. Why it was, the operator hears.
+// client's fault, and another for what is ours, so that nobody counts that as a
+// guess. Why it was, the operator hears.
 func (x *exchange) refused(login string, err error) error {
-	if !errors.Is(err, ErrCredentials) {
-		return err
-	}
-	if err != ErrCredentials {
+	var known *smtp.SMTPError
+	switch {
+	case err == ErrCredentials:
+		return smtp.ErrAuthFailed
+	case errors.Is(err, ErrCredentials):
 		x.note(smtpguard.KindNote, login, err.Error())
+		return smtp.ErrAuthFailed
+	case errors.As(err, &known):
+		return known
 	}
-	return smtp.ErrAuthFailed
+	x.note(smtpguard.KindWarning, login, "cannot judge a login: "+err.Error())
+	return errAway
 }
+
+// errAway is the reply for who could not be judged.
+var errAway = &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary failure, try again later"}
 
 // note tells the operator.
 func (x *exchange) note(kind smtpguard.Kind, login, reason string) {

@@ -47,5 +47,14 @@ func (s *external) certificate(state tls.ConnectionState) (*Identity, error) {
 // ExternalFunc returns whose certificate a client has shown; errors are as in
 // [Store]. The handshake proves that the client has the key of
 // state.PeerCertificates[0]; what else the certificate says holds only where
-// state.VerifiedChains is not empty.
+// state.VerifiedChains is not empty. With something that knows logins by
+// certificates, and a [File] of accounts, it is
+//
+//	func(ctx context.Context, state tls.ConnectionState) (*auth.Identity, error) {
+//		login, ok := certificates.Login(state)
+//		if !ok {
+//			return nil, auth.ErrCredentials
+//		}
+//		return file.Identity(ctx, login)
+//	}
 type ExternalFunc func(ctx context.Context, state tls.ConnectionState) (*Identity, error)

@@ -198,7 +198,7 @@ func (f *File) Verify(ctx context.Context, login, password string) (*Identity, e
 // Scram returns SCRAM keys: see [ScramStore].
 func (f *File) Scram(_ context.Context, login, mechanism string) ([]ScramKey, error) {
 	if a := f.now.Load().accounts[login]; a != nil {
-		return a.keys(mechanism), nil
+		return a.Scram(mechanism), nil
 	}
 	return nil, nil
 }

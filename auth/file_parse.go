@@ -99,7 +99,7 @@ func (b *builder) line(line string) error {
 		}
 	}
 	if m := hash.kind.mechanism(); m != "" {
-		for _, k := range a.keys(m) {
+		for _, k := range a.Scram(m) {
 			if string(k.Salt) != string(hash.salt) || k.Iterations != hash.cost.time {
 				return fmt.Errorf("SCRAM keys of %s have another salt or number of iterations than others of the login", describe(login, attr.label))
 			}
@@ -135,7 +135,7 @@ func (b *builder) termsOf(mechanism string) ScramTerms {
 	t := ScramTerms{Every: true}
 	terms := make(map[[2]int]int)
 	for _, a := range b.accounts {
-		for _, k := range a.keys(mechanism) {
+		for _, k := range a.Scram(mechanism) {
 			terms[[2]int{k.Iterations, len(k.Salt)}]++
 		}
 		for i := range a.Passwords {

@@ -50,7 +50,7 @@ ann@example.org:%s
 jörg@BÜCHER.example:%s
 eve:%[1]s disabled
 cert@example.org:*
-`, main, app, weak(t, Argon2id, "old", "salt of ann"), weak(t, ScramKeys, "secret", "salt of ann"), weak(t, Bcrypt, "grün", "")))
+`, main, app, weak(t, Argon2id, "old", "salt of ann"), weak(t, ScramKeysSHA256, "secret", "salt of ann"), weak(t, Bcrypt, "grün", "")))
 	check := func(login, password string) *Identity {
 		t.Helper()
 		login, err := NormalLogin(login)
@@ -101,7 +101,7 @@ cert@example.org:*
 func TestFileScram(t *testing.T) {
 	ctx := context.Background()
 	every := fmt.Sprintf("ann:%s\nann:%s label=phone\neve:%s disabled\ncert:*\n",
-		weak(t, ScramKeys, "secret", "salt of ann"), weak(t, ScramKeys, "phone", "salt of ann"), weak(t, Argon2id, "x", "salt of eve"))
+		weak(t, ScramKeysSHA256, "secret", "salt of ann"), weak(t, ScramKeysSHA256, "phone", "salt of ann"), weak(t, Argon2id, "x", "salt of eve"))
 	f := opened(t, every)
 	if got, want := f.ScramTerms(ScramSHA256), (ScramTerms{Every: true, Iterations: minIterations, SaltOctets: 11}); got != want {
 		t.Errorf("terms %+v, want %+v", got, want)
@@ -121,7 +121,7 @@ func TestFileScram(t *testing.T) {
 	for _, line := range []string{
 		"bob:" + weak(t, Argon2id, "x", "salt of bob").String(),
 		"ann:" + weak(t, Argon2id, "x", "salt of ann").String() + " label=laptop",
-		"bob:" + weak(t, ScramKeys1, "x", "salt of bob").String(),
+		"bob:" + weak(t, ScramKeysSHA1, "x", "salt of bob").String(),
 	} {
 		if f := opened(t, every+line); f.ScramTerms(ScramSHA256).Every {
 			t.Errorf("every password has keys, with the line %s", line)
@@ -130,7 +130,7 @@ func TestFileScram(t *testing.T) {
 	if f := opened(t, "cert:*"); f.ScramTerms(ScramSHA256).Every {
 		t.Error("every password has keys, where there are none")
 	}
-	disabled := opened(t, "ann:"+weak(t, ScramKeys, "secret", "salt of ann").String()+" disabled")
+	disabled := opened(t, "ann:"+weak(t, ScramKeysSHA256, "secret", "salt of ann").String()+" disabled")
 	if keys, err := disabled.Scram(ctx, "ann", ScramSHA256); err != nil || len(keys) != 1 || keys[0].Identity != nil {
 		t.Errorf("a disabled account's keys are %+v, %v", keys, err)
 	}
@@ -138,7 +138,7 @@ func TestFileScram(t *testing.T) {
 
 func TestBadFiles(t *testing.T) {
 	h := weak(t, Argon2id, "x", "salt of ann").String()
-	scram, other := weak(t, ScramKeys, "x", "salt of ann").String(), weak(t, ScramKeys, "x", "salt of app").String()
+	scram, other := weak(t, ScramKeysSHA256, "x", "salt of ann").String(), weak(t, ScramKeysSHA256, "x", "salt of app").String()
 	for text, want := range map[string]string{
 		"ann":                     "1: not login:hash",
 		"\n#\nann:":               "3: not login:hash",

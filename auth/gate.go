@@ -14,7 +14,7 @@ import (
 // value of a field means its default.
 type Gate struct {
 	Slots int           // passwords being judged at once; runtime.GOMAXPROCS
-	Wait  time.Duration // for a slot, past which the client is deferred (454 4.7.0); 5 s, negative: not at all
+	Wait  time.Duration // for a slot, past which the client is deferred (454 4.3.2); 5 s, negative: not at all
 
 	// Share is the part of its time that a slot may be in use, up to 1: after
 	// each password it rests accordingly. The default of 0.5 leaves the other half
@@ -57,7 +57,7 @@ func newGate(g Gate) *gate {
 }
 
 // errBusy is the reply for who has waited long enough.
-var errBusy = &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many logins at once, try again later"}
+var errBusy = &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Too many logins at once, try again later"}
 
 // enter waits for a slot. Whoever got one has to leave it.
 func (g *gate) enter(ctx context.Context) (leave func(), err error) {

@@ -13,11 +13,11 @@ import (
 type Kind string
 
 const (
-	Argon2id   Kind = "argon2id"    // RFC 9106
-	Scrypt     Kind = "scrypt"      // RFC 7914
-	Bcrypt     Kind = "bcrypt"      // looks at 72 octets of a password
-	ScramKeys1 Kind = "scram-sha-1" // the keys of RFC 5802
-	ScramKeys  Kind = "scram-sha-256"
+	Argon2id        Kind = "argon2id"    // RFC 9106
+	Scrypt          Kind = "scrypt"      // RFC 7914
+	Bcrypt          Kind = "bcrypt"      // looks at 72 octets of a password
+	ScramKeysSHA1   Kind = "scram-sha-1" // the keys of RFC 5802
+	ScramKeysSHA256 Kind = "scram-sha-256"
 )
 
 // Hash is what a store keeps of a password. The zero Hash fits none.
@@ -86,9 +86,9 @@ func ParseHash(s string) (Hash, error) {
 	case strings.HasPrefix(s, "$2a$"), strings.HasPrefix(s, "$2b$"), strings.HasPrefix(s, "$2y$"):
 		h.kind, err = Bcrypt, h.parseBcrypt(s)
 	case strings.HasPrefix(s, ScramSHA256+"$"), strings.HasPrefix(s, "{"+ScramSHA256+"}"):
-		h.kind, err = ScramKeys, h.parseScram(s, ScramSHA256)
+		h.kind, err = ScramKeysSHA256, h.parseScram(s, ScramSHA256)
 	case strings.HasPrefix(s, ScramSHA1+"$"), strings.HasPrefix(s, "{"+ScramSHA1+"}"):
-		h.kind, err = ScramKeys1, h.parseScram(s, ScramSHA1)
+		h.kind, err = ScramKeysSHA1, h.parseScram(s, ScramSHA1)
 	default:
 		err = errHash
 	}
@@ -115,9 +115,9 @@ func (h Hash) Kind() Kind { return h.kind }
 // mechanism is the one that SCRAM keys are for.
 func (k Kind) mechanism() string {
 	switch k {
-	case ScramKeys:
+	case ScramKeysSHA256:
 		return ScramSHA256
-	case ScramKeys1:
+	case ScramKeysSHA1:
 		return ScramSHA1
 	}
 	return ""

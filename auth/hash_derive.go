@@ -94,7 +94,7 @@ func (k Kind) usual() (work, error) {
 		w.cost = cost{time: 15, memory: 8, threads: 1, length: 32} // 32 MiB
 	case Bcrypt:
 		w.cost = cost{time: 11}
-	case ScramKeys, ScramKeys1:
+	case ScramKeysSHA256, ScramKeysSHA1:
 		w.cost = cost{time: 100_000}
 	default:
 		return w, fmt.Errorf("auth: no kind of hash is called %q", k)
@@ -143,7 +143,7 @@ func (w work) hash(password string, salt []byte) (Hash, error) {
 			return Hash{}, fmt.Errorf("auth: bcrypt: %w", err)
 		}
 		text = string(b)
-	case ScramKeys, ScramKeys1:
+	case ScramKeysSHA256, ScramKeysSHA1:
 		stored, server := w.scramKeys(prepared, salt)
 		e := base64.StdEncoding.EncodeToString
 		text = fmt.Sprintf("%s$%d:%s$%s:%s", w.kind.mechanism(), c.time, e(salt), e(stored), e(server))

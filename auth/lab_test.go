@@ -124,12 +124,16 @@ func (l *lab) observe(ev smtpguard.Event) {
 	l.events = append(l.events, ev)
 }
 
-// notes are the reasons of the events of a kind.
-func (l *lab) notes(kind smtpguard.Kind) []string {
+func (l *lab) all() []smtpguard.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return slices.Clone(l.events)
+}
+
+// notes are the reasons of the events of a kind.
+func (l *lab) notes(kind smtpguard.Kind) []string {
 	var all []string
-	for _, ev := range l.events {
+	for _, ev := range l.all() {
 		if ev.Kind == kind && ev.Stage == smtpguard.StageAuth {
 			all = append(all, ev.Reason)
 		}
@@ -213,9 +217,9 @@ func hashed(t testing.TB, kind auth.Kind, password string) string {
 	switch kind {
 	case auth.Argon2id:
 		like = "$argon2id$v=19$m=8,t=1,p=1$c2FsdCBvZiBhbm4$AAAAAAAAAAAAAAAAAAAAAA"
-	case auth.ScramKeys:
+	case auth.ScramKeysSHA256:
 		like = "SCRAM-SHA-256$4096:c2FsdCBvZiBhbm4gYW5kIG1l$" + strings.Repeat("A", 43) + "=:" + strings.Repeat("A", 43) + "="
-	case auth.ScramKeys1:
+	case auth.ScramKeysSHA1:
 		like = "SCRAM-SHA-1$4096:c2FsdCBvZiBhbm4gYW5kIG1l$" + strings.Repeat("A", 27) + "=:" + strings.Repeat("A", 27) + "="
 	}
 	h, err := auth.ParseHash(like)

@@ -64,7 +64,7 @@ func (s *bearer) token(user, token string) error {
 	defer cancel()
 	leave, err := s.a.tokens.enter(ctx)
 	if err != nil {
-		return err
+		return s.refused(claimed, err)
 	}
 	defer leave()
 	id, err := s.a.cfg.Tokens.VerifyToken(ctx, token)

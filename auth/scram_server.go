@@ -121,7 +121,7 @@ func (s *scram) prove(msg []byte) ([]byte, error) {
 	if s.plus {
 		state, _ := s.conn.TLS()
 		if data, err = s.a.bindings(s.first.binding, &state); err != nil {
-			return nil, err
+			return nil, s.refused(s.claimed, err)
 		}
 	}
 	place, serverFinal, ok := s.verify(&final, s.keys)
@@ -146,7 +146,7 @@ func (s *scram) prove(msg []byte) ([]byte, error) {
 // such that nothing is a proof.
 func (a *Auth) decoy(login, mechanism string, terms ScramTerms, size int) ScramKey {
 	if terms.Iterations == 0 {
-		w, _ := ScramKeys.usual()
+		w, _ := ScramKeysSHA256.usual()
 		terms.Iterations = w.cost.time
 	}
 	if terms.SaltOctets == 0 {
