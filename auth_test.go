@@ -191,3 +191,59 @@ func TestPipelinedAuth(t *testing.T) {
 		}
 	}
 }
+
+// TestNestedAuth: an exchange that the client gives up is over for every guard,
+// whatever stands between them, and keeps no connection.
+func TestNestedAuth(t *testing.T) {
+	for _, tt := range []struct{ name, script string }{
+		{"cancelled", "C: AUTH PLAIN\nS: 334\nC: *\nS: 501\nC: MAIL FROM:<a@client.example>\nS: 250\nC: QUIT\nS: 221"},
+		{"another command", "C: AUTH PLAIN\nS: 334\nC: !\nS: 454\nC: RSET\nS: 250\nC: QUIT\nS: 221"},
+		{"refused by the outer guard", "C: AUTH PLAIN " + plain("locked", "secret") + "\nS: 535\nC: QUIT\nS: 221"},
+		{"hung up", "C: AUTH PLAIN\nS: 334\nCLOSE"},
+		{"wrong password", "C: AUTH PLAIN " + plain("demo", "wrong") + "\nS: 535\nC: QUIT\nS: 221"},
+		{"accepted", "C: AUTH PLAIN " + plain("demo", "secret") + "\nS: 235\nC: QUIT\nS: 221"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			log := &watcher{}
+			watch := func(name string) smtpguard.Check {
+				return smtpguard.Check{
+					Name:     name,
+					AuthDone: func(context.Context, *smtpguard.Conn, *smtpguard.AuthAttempt) { log.add("auth %s", name) },
+					Mail: func(context.Context, *smtpguard.Transaction) (smtpguard.Verdict, error) {
+						log.add("mail %s", name)
+						return smtpguard.Verdict{}, nil
+					},
+					Close: func(*smtpguard.Conn) { log.add("close %s", name) },
+				}
+			}
+			outer := watch("outer")
+			outer.Auth = func(_ context.Context, _ *smtpguard.Conn, a *smtpguard.AuthAttempt) (smtpguard.Verdict, error) {
+				if a.Claimed == "locked" {
+					return reject, nil
+				}
+				return smtpguard.Verdict{}, nil
+			}
+			inner, err := smtpguard.New(smtpguard.Config{}, watch("inner"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := bare(func(l *lab) { l.backend.auth, l.AllowInsecureAuth = true, true })
+			l.Backend = around{inner.Wrap(l.backend)}
+			l, _ = wrapped(t, l, smtpguard.Config{}, outer)
+			smtpguardtest.Play(t, l.target(), hello+tt.script)
+			waitFor(t, func() bool { return log.has("close inner") && log.has("close outer") })
+			log.mu.Lock()
+			defer log.mu.Unlock()
+			counts := make(map[string]int)
+			for _, what := range log.log {
+				counts[what]++
+				if stage, guard, _ := strings.Cut(what, " "); stage == "mail" && counts["auth "+guard] == 0 {
+					t.Errorf("hooks ran as %q, want AuthDone before what comes next", log.log)
+				}
+			}
+			if counts["auth outer"] != 1 || counts["auth inner"] != 1 {
+				t.Errorf("hooks ran as %q, want each AuthDone once", log.log)
+			}
+		})
+	}
+}

@@ -142,18 +142,23 @@ type octetCount int
 
 func (n *octetCount) Write(p []byte) (int, error) { *n += octetCount(len(p)); return len(p), nil }
 
-// TestForeignReaderOfBDAT: a chunk that is cut short is no message, whoever is in
-// between.
+// TestForeignReaderOfBDAT: a chunk that is cut short is no message, and one that
+// stalls is answered without the error's text, whoever is in between.
 func TestForeignReaderOfBDAT(t *testing.T) {
 	const cut = envelope + "C! \"BDAT 100 LAST\\r\\nshort\"\nHALFCLOSE\nS: 421\nS: EOF"
 	const whole = "\n" + envelope + "C! \"BDAT 3\\r\\nx\\r\\n\"\nS: 250\nC: RSET\nS: 250\n" +
 		envelope + "C! \"BDAT 3\\r\\ny\\r\\n\" \"BDAT 0 LAST\\r\\nQUIT\\r\\n\"\nS: 250\nS: 250\nS: 221"
+	const stalls = envelope + "C! \"BDAT 100 LAST\\r\\nx\"\nWAIT 500ms\nS: 421 4.4.2 Message not received whole\nS: EOF|421"
+	const contentStalls = envelope + "C: DATA\nS: 354\nC: x\nWAIT 500ms\nS: 421 4.4.2 Message not received whole\nS: EOF"
 	for _, tt := range []struct {
 		script string
 		mails  int
-	}{{hello + cut, 0}, {hello + "STARTTLS\n" + cut, 0}, {hello + whole, 1}, {hello + "STARTTLS\n" + whole, 1}} {
+	}{
+		{hello + cut, 0}, {hello + "STARTTLS\n" + cut, 0}, {hello + whole, 1}, {hello + "STARTTLS\n" + whole, 1},
+		{hello + stalls, 0}, {hello + "STARTTLS\n" + stalls, 0}, {hello + contentStalls, 0}, {hello + "STARTTLS\n" + contentStalls, 0},
+	} {
 		l := bare(withTLS)
-		guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{})
+		guarded(t, l, smtpguard.Config{}, smtpguard.ListenConfig{BodyTimeout: 400 * time.Millisecond})
 		l.Backend = counts{l.Backend}
 		smtpguardtest.Play(t, l.target(), tt.script)
 		if n := len(l.backend.mails()); n != tt.mails {

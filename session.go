@@ -239,13 +239,11 @@ func (s *session) enter() error {
 	if s.conn.lost() {
 		return errGone
 	}
-	if s.outer {
-		s.endAttempt()
-		if tx := s.conn.leaving.Swap(nil); tx != nil {
-			<-tx.gone
-		}
-		s.conn.accounting.wait()
+	s.endAttempt()
+	if tx := s.conn.leaving.Swap(nil); tx != nil {
+		<-tx.gone
 	}
+	s.conn.accounting.wait()
 	return nil
 }
 
@@ -397,11 +395,9 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 // reply to the content. It runs under go-smtp's lock.
 func (s *session) Reset() {
 	c := s.conn
-	if s.outer {
-		s.endAttempt()
-		if tx := c.Transaction(); tx != nil {
-			s.finish(tx)
-		}
+	s.endAttempt()
+	if tx := c.Transaction(); s.outer && tx != nil {
+		s.finish(tx)
 	}
 	if sc := c.SMTP(); sc != nil {
 		if name := sc.Hostname(); name != "" && name != s.hello {
@@ -420,8 +416,8 @@ func (s *session) Reset() {
 func (s *session) Logout() error {
 	c := s.conn
 	s.out.Store(true)
+	s.endAttempt()
 	if s.outer {
-		s.endAttempt()
 		if tx := c.Transaction(); tx != nil {
 			s.finish(tx)
 		}
