@@ -222,7 +222,7 @@ func (l *List) request(ctx context.Context, asked bool) (v version, changed bool
 		after = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 		return fail(fmt.Errorf("the server says %d", resp.StatusCode))
 	}
-	v, err = l.receive(resp, asked)
+	v, err = l.receive(ctx, resp, asked)
 	if err != nil {
 		return fail(err)
 	}
@@ -230,7 +230,7 @@ func (l *List) request(ctx context.Context, asked bool) (v version, changed bool
 }
 
 // receive reads a version, and makes it the copy if it is fit to be in force.
-func (l *List) receive(resp *http.Response, asked bool) (v version, err error) {
+func (l *List) receive(ctx context.Context, resp *http.Response, asked bool) (v version, err error) {
 	f := &l.cfg.Fetch
 	temp, err := os.CreateTemp(filepath.Dir(l.cfg.File), filepath.Base(l.cfg.File)+".*.tmp")
 	if err != nil {
@@ -242,7 +242,7 @@ func (l *List) receive(resp *http.Response, asked bool) (v version, err error) {
 		return v, err
 	}
 	// A server that sees us leave may end the body as if it were whole, and be read.
-	if err := resp.Request.Context().Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		return v, err
 	}
 	if err := temp.Sync(); err != nil {
