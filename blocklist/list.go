@@ -68,6 +68,7 @@ type List struct {
 	set atomic.Pointer[Set]
 
 	mu      sync.Mutex // held by who is loading
+	telling sync.Mutex // held while Observe is called
 	copied  copyMeta   // what the copy of a fetched list is
 	watcher *watch.Watcher
 	cancel  context.CancelFunc
@@ -184,6 +185,8 @@ func (l *List) follow(context.Context) error {
 // observe reports an event.
 func (l *List) observe(e ListEvent) {
 	if l.cfg.Observe != nil {
+		l.telling.Lock()
+		defer l.telling.Unlock()
 		e.Time, e.List, e.Entries = time.Now(), l.cfg.Name, l.Set().Len()
 		l.cfg.Observe(e)
 	}
