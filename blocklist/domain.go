@@ -2,10 +2,9 @@ package blocklist
 
 import "strings"
 
-// findDomain returns the most specific pattern for name, in normal form, that
-// is live: the pattern as in Entry.Value, and its rank.
-func (t *nameTable) findDomain(name string, notes []note) (pattern string, rank int, n *note) {
-	labels := strings.Count(name, ".") + 1
+// findDomain returns the most specific pattern for name, in normal form and of
+// so many labels, that is live: the pattern as in Entry.Value, and its rank.
+func (t *nameTable) findDomain(name string, labels int, notes []note) (pattern string, rank int, n *note) {
 	if t.labels.has(labels) {
 		if pattern, mark, n := t.best(name, func(mark byte) bool { return mark != '*' }, notes); n != nil {
 			if mark == 0 {
@@ -40,7 +39,7 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 // the one that goes first of those that are live.
 func (t *nameTable) best(name string, fits func(mark byte) bool, notes []note) (pattern string, mark byte, best *note) {
 	for p := t.probe(t.hash(name)); p.next(); {
-		text, number := t.record(p.at)
+		text, number := p.record()
 		m, base := cutMark(text)
 		if base != name || !fits(m) {
 			continue
@@ -67,33 +66,35 @@ func cutMark(pattern string) (mark byte, name string) {
 	return 0, pattern
 }
 
-// plainName reports whether name is in normal form as it stands: what most
-// names that arrive are, and cheap to see.
-func plainName(name string) bool {
-	if len(name) == 0 || len(name) > 253 {
-		return false
+// plainName counts the labels of a name that is in normal form as it stands:
+// what most names that arrive are, and cheap to see. It is 0 for any other, and
+// for A-labels, which only IDNA can judge.
+func plainName(name string) (labels int) {
+	if len(name) > 253 {
+		return 0
 	}
 	start := 0
 	letter := false // in the label at hand: else it may be a number
-	for i := 0; i <= len(name); i++ {
-		if i < len(name) && name[i] != '.' {
-			switch c := name[i]; {
-			case c >= 'a' && c <= 'z', c == '-', c == '_':
-				letter = true
-			case isDigit(c):
-			default:
-				return false
-			}
-			continue
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c == '-', c == '_':
+			letter = true
+		case c >= '0' && c <= '9':
+		case c == '.' && plainLabel(name[start:i]):
+			labels++
+			start, letter = i+1, false
+		default:
+			return 0
 		}
-		label := name[start:i]
-		if len(label) == 0 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.HasPrefix(label, "xn--") {
-			return false
-		}
-		if i == len(name) && (!letter || strings.HasPrefix(label, "0x")) {
-			return false
-		}
-		start, letter = i+1, false
 	}
-	return true
+	if last := name[start:]; !letter || !plainLabel(last) || strings.HasPrefix(last, "0x") {
+		return 0
+	}
+	return labels + 1
+}
+
+// plainLabel reports whether label, of the right characters, is one.
+func plainLabel(label string) bool {
+	return len(label) > 0 && len(label) <= 63 && label[0] != '-' && label[len(label)-1] != '-' &&
+		(label[0] != 'x' || !strings.HasPrefix(label, "xn--"))
 }

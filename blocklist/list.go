@@ -62,12 +62,13 @@ const (
 // wait for a new version: it is read beside the old one, and then takes its
 // place. A version that cannot be read leaves the old one in force.
 //
-// A List is safe for concurrent use.
+// The zero List is empty and follows nothing. A List is safe for concurrent use.
 type List struct {
 	cfg ListConfig
 	set atomic.Pointer[Set]
 
 	mu      sync.Mutex // held by who is loading
+	telling sync.Mutex // held while Observe is called
 	copied  copyMeta   // what the copy of a fetched list is
 	watcher *watch.Watcher
 	cancel  context.CancelFunc
@@ -90,7 +91,6 @@ func NewList(cfg ListConfig) (*List, error) {
 		cfg.MinShare = 0.5
 	}
 	l := &List{cfg: cfg}
-	l.set.Store(new(Set))
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	start := l.follow
@@ -132,10 +132,15 @@ func (cfg *ListConfig) check() error {
 }
 
 // Find returns the most specific entry of the version in force.
-func (l *List) Find(q Query) (m Match, ok bool) { return l.set.Load().Find(q) }
+func (l *List) Find(q Query) (m Match, ok bool) { return l.Set().Find(q) }
 
 // Set returns the version in force.
-func (l *List) Set() *Set { return l.set.Load() }
+func (l *List) Set() *Set {
+	if s := l.set.Load(); s != nil {
+		return s
+	}
+	return new(Set)
+}
 
 // Reload reads the file, or fetches the list, now. It asks for no MinShare: it
 // is for who has looked.
@@ -151,7 +156,9 @@ func (l *List) Reload(ctx context.Context) error {
 
 // Close ends following the list. The version in force stays.
 func (l *List) Close() error {
-	l.cancel()
+	if l.cancel != nil {
+		l.cancel()
+	}
 	if l.watcher != nil {
 		l.watcher.Close()
 	}
@@ -182,7 +189,9 @@ func (l *List) follow(context.Context) error {
 // observe reports an event.
 func (l *List) observe(e ListEvent) {
 	if l.cfg.Observe != nil {
-		e.Time, e.List, e.Entries = time.Now(), l.cfg.Name, l.set.Load().Len()
+		l.telling.Lock()
+		defer l.telling.Unlock()
+		e.Time, e.List, e.Entries = time.Now(), l.cfg.Name, l.Set().Len()
 		l.cfg.Observe(e)
 	}
 }

@@ -46,7 +46,7 @@ func (l *List) settle(v version, err error, start time.Time) {
 
 // plausible reports why v should not take the place of what is in force.
 func (l *List) plausible(v version) error {
-	was, is := l.set.Load().Len(), v.set.Len()
+	was, is := l.Set().Len(), v.set.Len()
 	switch {
 	case v.empty && was > 0:
 		return fmt.Errorf("blocklist: %s: is empty: a list of nothing has a comment", l.cfg.File)

@@ -143,6 +143,13 @@ func TestListFirstLoad(t *testing.T) {
 	}
 }
 
+func TestZeroList(t *testing.T) {
+	var l List
+	if onList(&l, "one.example") || l.Set().Len() != 0 || l.Reload(t.Context()) == nil || l.Close() != nil {
+		t.Error("is not empty")
+	}
+}
+
 func TestListShrinks(t *testing.T) {
 	names := func(n int) string {
 		var b strings.Builder
@@ -222,7 +229,7 @@ func TestListUnderAStorm(t *testing.T) {
 			}
 		})
 	}
-	const writes = 300
+	const writes = 200
 	for i := range writes {
 		text := version(i + 1)
 		if i%3 == 0 && i < writes-1 {

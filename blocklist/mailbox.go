@@ -7,7 +7,7 @@ import "strings"
 // what is left of the first of delimiters in it: "ann" of "ann+news".
 func (t *nameTable) findMailbox(addr, delimiters string, notes []note) (text string, rank int, n *note) {
 	at := strings.LastIndexByte(addr, '@')
-	if at < 1 || len(t.slots) == 0 {
+	if at < 1 || t.count == 0 {
 		return "", 0, nil
 	}
 	local, host := addr[:at], addr[at+1:]
@@ -39,7 +39,7 @@ func (t *nameTable) findMailbox(addr, delimiters string, notes []note) (text str
 // joined finds local@host, the entry that goes first of those that are live.
 func (t *nameTable) joined(local, host string, notes []note) (text string, best *note) {
 	for p := t.probe(pair(t.hash(local), t.hash(host))); p.next(); {
-		s, number := t.record(p.at)
+		s, number := p.record()
 		if len(s) != len(local)+1+len(host) || s[:len(local)] != local || s[len(local)] != '@' || s[len(local)+1:] != host {
 			continue
 		}
@@ -52,11 +52,11 @@ func (t *nameTable) joined(local, host string, notes []note) (text string, best 
 
 // findText returns the entry for text itself.
 func (t *nameTable) findText(text string, notes []note) (best *note) {
-	if len(t.slots) == 0 {
+	if t.count == 0 {
 		return nil
 	}
 	for p := t.probe(t.hash(text)); p.next(); {
-		s, number := t.record(p.at)
+		s, number := p.record()
 		if n := &notes[number]; s == text && (best == nil || n.word.order() > best.word.order()) && n.live() {
 			best = n
 		}

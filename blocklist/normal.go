@@ -23,31 +23,37 @@ const maxNote = 500
 // with the entry, without a prefix.
 func (e Entry) normal() (Entry, error) {
 	var err error
-	switch {
-	case e.Word != Block && e.Word != Allow:
+	if e.Word != Block && e.Word != Allow {
 		err = errors.New("is neither Block nor Allow")
-	case e.Kind == Addr:
-		var p netip.Prefix
-		if p, err = normalPrefix(e.Value); err == nil {
-			e.Value = prefixText(p)
-		}
-	case e.Kind == Domain:
-		e.Value, err = normalPattern(e.Value)
-	case e.Kind == Hello:
-		if name, ok := normalHello(e.Value); ok {
-			e.Value = name
-		} else {
-			e.Value, err = normalPattern(e.Value)
-		}
-	case e.Kind == Mailbox:
-		e.Value, err = normalMailbox(e.Value)
-	case e.Kind == Fingerprint:
-		e.Value, err = normalFingerprint(e.Value)
-	default:
-		err = fmt.Errorf("has no kind that is known (%d)", e.Kind)
+	} else {
+		e.Value, err = normalValue(e.Kind, e.Value)
 	}
 	e.Reason, e.Source = oneLine(e.Reason), oneLine(e.Source)
 	return e, err
+}
+
+// normalValue is the normal form of a value.
+func normalValue(kind Kind, value string) (string, error) {
+	switch kind {
+	case Addr:
+		p, err := normalPrefix(value)
+		if err != nil {
+			return "", err
+		}
+		return prefixText(p), nil
+	case Domain:
+		return normalPattern(value)
+	case Hello:
+		if name, ok := normalHello(value); ok {
+			return name, nil
+		}
+		return normalPattern(value)
+	case Mailbox:
+		return normalMailbox(value)
+	case Fingerprint:
+		return normalFingerprint(value)
+	}
+	return "", fmt.Errorf("has no kind that is known (%d)", kind)
 }
 
 // rank says how specific an entry in normal form is, among those of its kind
@@ -147,6 +153,9 @@ func normalPattern(text string) (string, error) {
 		rest, mark = s, "*."
 	} else if s, ok := strings.CutPrefix(text, "."); ok {
 		rest, mark = s, "."
+	}
+	if plainName(rest) > 0 {
+		return text, nil
 	}
 	name, err := domain.Normal(rest)
 	if err != nil {

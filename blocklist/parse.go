@@ -92,9 +92,9 @@ type ParseConfig struct {
 
 	Strict bool // a bad line is an error, else it is reported and left out
 
-	MaxBytes   int64 // of the file, packed and unpacked; 0 is 1 GiB
+	MaxBytes   int64 // of the file, packed and unpacked; 0 is 256 MiB
 	MaxLine    int   // octets in a line; 0 is 4,096
-	MaxEntries int   // 0 is 10,000,000
+	MaxEntries int   // 0 is 5,000,000
 }
 
 // maxBadLines is how many bad lines a report has.
@@ -174,13 +174,13 @@ func (p *parsing) defaults() error {
 		p.Word = Block
 	}
 	if p.MaxBytes == 0 {
-		p.MaxBytes = 1 << 30
+		p.MaxBytes = 256 << 20
 	}
 	if p.MaxLine == 0 {
 		p.MaxLine = 4096
 	}
 	if p.MaxEntries == 0 {
-		p.MaxEntries = 10_000_000
+		p.MaxEntries = 5_000_000
 	}
 	if p.Comma == 0 {
 		p.Comma = ','

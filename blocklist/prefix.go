@@ -27,7 +27,7 @@ type prefixTable[K uint32 | uint64] struct {
 const (
 	headBits   = 12
 	partBits   = 5 // a bucket has 32 parts
-	bucketRows = 4 // and at most so many rows, on the average
+	bucketRows = 8 // and at most so many rows, on the average
 )
 
 // bucket is where the rows of a range of addresses begin. Bit i of touched tells
@@ -89,15 +89,15 @@ func (t *prefixTable[K]) last(x K) int {
 		return start - 1
 	}
 	rows := t.rows[start:t.buckets[b+1].rows]
-	if len(rows) > 4*bucketRows {
+	if len(rows) > 2*bucketRows {
 		return start - 1 + sort.Search(len(rows), func(i int) bool { return rows[i].key > x })
 	}
+	n := start - 1 + len(rows)
 	for i := range rows {
-		if rows[i].key > x {
-			return start - 1 + i
-		}
+		_, after := bits.Sub64(uint64(x), uint64(rows[i].key), 0)
+		n -= int(after)
 	}
-	return start - 1 + len(rows)
+	return n
 }
 
 // find returns the most specific prefix around x that is live.

@@ -3,6 +3,7 @@ package blocklist
 import (
 	"cmp"
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -28,7 +29,10 @@ type longPrefix struct {
 }
 
 // add takes p, which is in normal form.
-func (b *prefixes) add(p netip.Prefix, note uint32) {
+func (b *prefixes) add(p netip.Prefix, note uint32) error {
+	if max(len(b.v4), len(b.short), len(b.long)) == math.MaxInt32 {
+		return errFull
+	}
 	n := pack(p.Bits(), note)
 	if a := p.Addr(); a.Is4() {
 		b.v4 = append(b.v4, uint64(key4(a))<<32|uint64(n))
@@ -37,6 +41,7 @@ func (b *prefixes) add(p netip.Prefix, note uint32) {
 	} else {
 		b.long = append(b.long, longPrefix{k, n})
 	}
+	return nil
 }
 
 func key4(a netip.Addr) uint32 {

@@ -9,15 +9,17 @@ import (
 	"strings"
 )
 
-// nameTable finds texts: an open-addressing table of numbers over one string
-// that holds all of them. An entry costs 18 octets and its text. A fit is
-// always checked against the text. The hash is seeded, so that who writes a list
-// cannot make its entries collide.
+// nameTable finds texts: an open-addressing table over one string that holds all
+// of them. An entry costs 13 octets and its text. Most of what is looked for is
+// not there, which the tags alone tell. A fit is always checked against the
+// text. The hash is seeded, so that who writes a list cannot make its entries
+// collide.
 type nameTable struct {
-	seed  maphash.Seed
-	slots []uint64 // the hash's lower half above the place of a record, 0 where empty
-	text  string   // records: the number of a note in 4 octets, the length in 1, the text
-	count int
+	seed   maphash.Seed
+	tags   []uint8  // a part of the hash, 0 where a slot is empty
+	places []uint32 // of the records, by slot
+	text   string   // records: the number of a note in 4 octets, the length in 1, the text
+	count  int
 
 	labels depths // of domains without a mark and with '.': what a name itself may fit
 	above  depths // of domains with a mark: what fits what is below
@@ -37,9 +39,7 @@ func (t *nameTable) hash(s string) uint64 { return maphash.String(t.seed, s) }
 func pair(a, b uint64) uint64 { return a + bits.RotateLeft64(b, 17) }
 
 // record returns what stands at a place of the text.
-func (t *nameTable) record(at uint32) (text string, note uint32) { return record(t.text, at) }
-
-func record[T string | []byte](text T, at uint32) (T, uint32) {
+func record(text string, at uint32) (string, uint32) {
 	head := text[at : at+recordHead]
 	note := uint32(head[0]) | uint32(head[1])<<8 | uint32(head[2])<<16 | uint32(head[3])<<24
 	start := at + recordHead
@@ -49,32 +49,35 @@ func record[T string | []byte](text T, at uint32) (T, uint32) {
 // probe is a walk along the records that may have a hash.
 type probe struct {
 	t    *nameTable
-	tag  uint32
-	slot int    // the next one to look at
-	at   uint32 // the record found
+	tag  uint8
+	slot int // the one looked at
 }
 
 func (t *nameTable) probe(hash uint64) probe {
-	slot, _ := bits.Mul64(hash, uint64(len(t.slots)))
-	return probe{t: t, tag: uint32(hash), slot: int(slot)}
+	slot, _ := bits.Mul64(hash, uint64(len(t.tags)))
+	return probe{t: t, tag: max(uint8(hash), 1), slot: int(slot) - 1}
 }
 
-// next finds the next record.
+// next finds the next record. Where there is none, p.slot is an empty one.
 func (p *probe) next() bool {
-	for p.slot < len(p.t.slots) {
-		s := p.t.slots[p.slot]
-		if s == 0 {
+	for {
+		if p.slot++; p.slot >= len(p.t.tags) {
+			if p.slot = 0; len(p.t.tags) == 0 {
+				return false
+			}
+		}
+		switch p.t.tags[p.slot] {
+		case p.tag:
+			return true
+		case 0:
 			return false
 		}
-		if p.slot++; p.slot == len(p.t.slots) {
-			p.slot = 0
-		}
-		if uint32(s>>32) == p.tag {
-			p.at = uint32(s)
-			return true
-		}
 	}
-	return false
+}
+
+// record returns the record found.
+func (p *probe) record() (text string, note uint32) {
+	return record(p.t.text, p.t.places[p.slot])
 }
 
 // names collects texts of one kind, in the form of nameTable.text.
@@ -89,9 +92,6 @@ func (b *names) add(text string, note uint32) error {
 	if len(text) > math.MaxUint8 || len(b.text) > math.MaxUint32-recordHead-math.MaxUint8 {
 		return errFull
 	}
-	if len(b.text) == 0 {
-		b.text = append(b.text, 0) // no record is at 0, which is an empty slot
-	}
 	b.text = append(binary.LittleEndian.AppendUint32(b.text, note), byte(len(text)))
 	b.text = append(b.text, text...)
 	b.count++
@@ -105,9 +105,10 @@ func (b *names) table(kind Kind, notes []note) *nameTable {
 		return t
 	}
 	t.text = string(b.text)
-	t.slots = make([]uint64, b.count*8/5+1)
-	for at := uint32(1); int(at) < len(t.text); {
-		text, number := t.record(at)
+	slots := b.count*8/5 + 1
+	t.tags, t.places = make([]uint8, slots), make([]uint32, slots)
+	for at := uint32(0); int(at) < len(t.text); {
+		text, number := record(t.text, at)
 		hash := t.key(kind, text)
 		if t.insert(hash, at, text, &notes[number], notes) {
 			t.count++
@@ -119,9 +120,9 @@ func (b *names) table(kind Kind, notes []note) *nameTable {
 	}
 	if b.count-t.count > b.count/8 { // many repeat another
 		var kept names
-		for _, s := range t.slots {
-			if s != 0 {
-				text, number := t.record(uint32(s))
+		for i, tag := range t.tags {
+			if tag != 0 {
+				text, number := record(t.text, t.places[i])
 				kept.add(text, number) // which has room for less than b had
 			}
 		}
@@ -148,16 +149,15 @@ func (t *nameTable) key(kind Kind, text string) uint64 {
 func (t *nameTable) insert(hash uint64, at uint32, text string, n *note, notes []note) bool {
 	p := t.probe(hash)
 	for p.next() {
-		other, number := t.record(p.at)
+		other, number := p.record()
 		if m := &notes[number]; other == text && m.word == n.word {
 			if n.outlives(m) {
-				last := (p.slot + len(t.slots) - 1) % len(t.slots) // next has gone on
-				t.slots[last] = uint64(p.tag)<<32 | uint64(at)
+				t.places[p.slot] = at
 			}
 			return false
 		}
 	}
-	t.slots[p.slot] = uint64(p.tag)<<32 | uint64(at)
+	t.tags[p.slot], t.places[p.slot] = p.tag, at
 	return true
 }
 

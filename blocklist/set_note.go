@@ -51,16 +51,16 @@ type notebook struct {
 	lastNum uint32
 }
 
-// number returns the number of e's note; ok is false when there are too many.
-func (b *notebook) number(e *Entry) (n uint32, ok bool) {
+// number returns the number of e's note.
+func (b *notebook) number(e *Entry) (n uint32, err error) {
 	key := noteKey{e.Word, e.Reason, e.Source, when{plain(e.Added), plain(e.Expires)}}
 	if key == b.last && len(b.notes) > 0 {
-		return b.lastNum, true
+		return b.lastNum, nil
 	}
-	n, ok = b.numbers[key]
+	n, ok := b.numbers[key]
 	if !ok {
 		if len(b.notes) == maxNotes {
-			return 0, false
+			return 0, errFull
 		}
 		if b.numbers == nil {
 			b.numbers = make(map[noteKey]uint32)
@@ -68,7 +68,7 @@ func (b *notebook) number(e *Entry) (n uint32, ok bool) {
 		// What is kept must not hold on to the line, or the file, it was cut from.
 		key.reason, key.source = strings.Clone(key.reason), strings.Clone(key.source)
 		n = uint32(len(b.notes))
-		kept := note{word: key.word, reason: key.reason, source: key.source}
+		kept := note{word: key.word, reason: oneLine(key.reason), source: oneLine(key.source)}
 		if key.when != (when{}) {
 			kept.when = &when{key.added, key.expires}
 		}
@@ -76,7 +76,7 @@ func (b *notebook) number(e *Entry) (n uint32, ok bool) {
 		b.numbers[key] = n
 	}
 	b.last, b.lastNum = key, n
-	return n, true
+	return n, nil
 }
 
 // plain is t so that equal times are equal values.
