@@ -109,6 +109,10 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 				over = true
 				return nil, false, x.fail(obj.reply)
 			}
+		} else if x.attempt.Mechanism == "PLAIN" {
+			// Without a login (RFC 4616, section 2, wants one) a backend might take
+			// the other identity for it, and no limit would know whose it is.
+			return nil, false, x.fail(reply(501, smtp.EnhancedCode{5, 5, 2}, "Malformed PLAIN response"))
 		}
 	}
 	err = s.backend("SASL", func() (err error) { challenge, done, err = x.next.Next(response); return err }, authFailure)

@@ -3,6 +3,7 @@ package smtpguard
 import (
 	"bytes"
 	"strings"
+	"unicode"
 )
 
 // claimed reads the login that an AUTH exchange names from the client's first
@@ -38,7 +39,9 @@ func claimed(mechanism string, first []byte) (login string, ok bool) {
 		}
 	case mechanism == "LOGIN", // the login itself
 		mechanism == "EXTERNAL": // RFC 4422, appendix A: the authorization identity
-		if len(first) > 0 {
+		// With control characters it is the message of another mechanism, and has a
+		// password or a token in it.
+		if len(first) > 0 && bytes.IndexFunc(first, unicode.IsControl) < 0 {
 			return string(first), true
 		}
 	}

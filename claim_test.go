@@ -11,6 +11,8 @@ func TestClaimed(t *testing.T) {
 		{"PLAIN", "\x00\x00pw", ""},
 		{"LOGIN", "ann", "ann"},
 		{"LOGIN", "", ""},
+		{"LOGIN", "\x00ann\x00pw", ""}, // PLAIN's message
+		{"EXTERNAL", "user=ann\x01auth=Bearer t\x01\x01", ""},
 		{"CRAM-MD5", "ann b913a602c7eda7a495b4e6e7334d3890", "ann"},
 		{"CRAM-MD5", "ann", ""},
 		{"SCRAM-SHA-256", "n,,n=a=2Cn=3D,r=nonce", "a,n="},

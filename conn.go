@@ -12,6 +12,8 @@ import (
 	"weak"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/smtpguard/smtpguard/internal/peer"
 )
 
 // Conn is one client connection, from accept to close; it survives STARTTLS.
@@ -32,7 +34,8 @@ type Conn struct {
 	mu      sync.Mutex
 	smtp    *smtp.Conn // nil without a Listener
 	weak    weak.Pointer[smtp.Conn]
-	raw     net.Conn // what smtp.Conn.Conn returned, without a Listener: it changes at STARTTLS
+	channel *peer.Channel // nil in clear text
+	raw     net.Conn      // what smtp.Conn.Conn returned, without a Listener: it changes at STARTTLS
 	hello   string
 	login   string
 	authed  bool

@@ -21,6 +21,11 @@ type Event struct {
 	Hello       string     `json:"hello,omitempty"` // EHLO identity, as claimed
 	Login       string     `json:"login,omitempty"` // proven; in KindAuth, claimed
 
+	// TLS is what the handshake agreed on: version, suite, group; then, of a client
+	// certificate, "client", its fingerprint, and its subject if it was verified.
+	// "" in clear text, and in KindVerdict: the connection's other events tell.
+	TLS string `json:"tls,omitempty"`
+
 	// Of a verdict.
 	Stage    Stage             `json:"stage,omitempty"`
 	Check    string            `json:"check,omitempty"`

@@ -109,6 +109,9 @@ func (c *Conn) event(k Kind) Event {
 	ev := Event{Time: time.Now(), Kind: k, Conn: c.ID(), Listener: c.listener, Client: c.addr}
 	c.mu.Lock()
 	ev.Hello, ev.Login = c.hello, c.login
+	if c.channel != nil && k != KindVerdict {
+		ev.TLS = c.channel.String()
+	}
 	c.mu.Unlock()
 	return ev
 }

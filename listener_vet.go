@@ -126,6 +126,10 @@ func (l *Listener) shakeHands(w *wire) error {
 	}
 	w.handshake = false
 	w.tls = tc
+	ch := channelOf(tc)
+	w.conn.mu.Lock()
+	w.conn.channel = ch
+	w.conn.mu.Unlock()
 	return w.Conn.SetDeadline(time.Time{})
 }
 

@@ -95,6 +95,7 @@ func attrs(ev *Event) []slog.Attr {
 	text("hello", ev.Hello)
 	text("login", ev.Login)
 	text("mechanism", ev.Mechanism)
+	text("tls", ev.TLS)
 	if ev.Stage != 0 {
 		text("stage", ev.Stage.String())
 	}

@@ -19,7 +19,7 @@ import (
 var full = Event{
 	Time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), Kind: KindVerdict,
 	Conn: "c-1", Transaction: "c-1.1", Listener: "mx", Client: netip.MustParseAddr("192.0.2.1"),
-	Hello: "mx.example.net", Login: "demo",
+	Hello: "mx.example.net", Login: "demo", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256 x25519",
 	Stage: StageRcpt, Check: "dnsbl", Parent: "score/together", Action: Reject, Accept: ScopeHook, Score: 2.5,
 	Reason: "listed", Facts: map[string]string{"zone": "bl.example", "answer": "127.0.0.2"}, Rcpt: "b@example.org",
 	Duration: 1500 * time.Microsecond, Error: "e", Stack: "s", Shadow: true,
@@ -29,7 +29,7 @@ var full = Event{
 }
 
 const fullJSON = `{"time":"2026-05-04T03:02:01Z","kind":"verdict","conn":"c-1","transaction":"c-1.1","listener":"mx","client":"192.0.2.1",` +
-	`"hello":"mx.example.net","login":"demo","stage":"rcpt","check":"dnsbl","parent":"score/together","action":"reject","accept":"hook","score":2.5,` +
+	`"hello":"mx.example.net","login":"demo","tls":"TLS 1.3 TLS_AES_128_GCM_SHA256 x25519","stage":"rcpt","check":"dnsbl","parent":"score/together","action":"reject","accept":"hook","score":2.5,` +
 	`"reason":"listed","facts":{"answer":"127.0.0.2","zone":"bl.example"},"rcpt":"b@example.org","duration_ns":1500000,"error":"e","stack":"s","shadow":true,` +
 	`"from":"a@example.net","recipients":["b@example.org"],"refused":["d@example.org"],"size":100,"reply":"550 5.7.1 Refused by policy","delivered":true,` +
 	`"checks":[{"check":"dnsbl","stage":"connect","action":"quarantine","shadow":true,"reason":"listed","duration_ns":3},` +
@@ -105,6 +105,7 @@ func TestLogLines(t *testing.T) {
 		{Event{Kind: KindAuth, Stage: StageAuth, Login: "demo", Mechanism: "PLAIN", Action: Reject, Error: "wrong"},
 			`level=INFO msg=auth login=demo mechanism=PLAIN stage=auth action=reject error=wrong`},
 		{Event{Kind: KindConnect, Client: client}, `level=DEBUG msg=connect client=2001:db8::1`},
+		{Event{Kind: KindConnect, TLS: "TLS 1.3"}, `level=DEBUG msg=connect tls="TLS 1.3"`},
 	} {
 		if got := strings.TrimSuffix(logged(tt.ev), "\n"); got != tt.want {
 			t.Errorf("got\n%s\nwant\n%s", got, tt.want)

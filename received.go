@@ -5,17 +5,19 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/smtpguard/smtpguard/internal/peer"
 )
 
 // trace is what a Received field says (RFC 5321, section 4.4).
 type trace struct {
-	hello    string     // EHLO identity as claimed
-	addr     netip.Addr // of the client; the zero Addr is "unknown"
-	hostname string     // ours
-	protocol string     // after "with": see protocolWord
-	tls      string     // version and suite; "" in clear text
-	id       string     // ours
-	rcpt     string     // as go-smtp parsed it, where it is the only one
+	hello    string        // EHLO identity as claimed
+	addr     netip.Addr    // of the client; the zero Addr is "unknown"
+	hostname string        // ours
+	protocol string        // after "with": see protocolWord
+	channel  *peer.Channel // nil in clear text
+	id       string        // ours
+	rcpt     string        // as go-smtp parsed it, where it is the only one
 	at       time.Time
 }
 
@@ -68,12 +70,22 @@ func receivedField(t *trace) string {
 	}
 	f.word("by ", by, "")
 	f.word("with ", t.protocol, "")
-	if t.tls != "" {
-		f.word("(", t.tls, ")")
+	if t.channel != nil {
+		f.word("(", t.channel.Version, ")")
 	}
 	f.word("id ", t.id, "")
 	if path, ok := mailbox(t.rcpt, strings.HasPrefix(t.protocol, "UTF8")); ok {
 		f.word("for <", path, ">")
+	}
+	if c := t.channel; c != nil { // RFC 8314, section 4.3
+		f.word("tls ", c.Suite, "")
+		if c.Group != "" {
+			f.word("group ", c.Group, "")
+		}
+		if c.Client != "" {
+			f.word("(client", "", "")
+			f.word(c.Client, ")", "")
+		}
 	}
 	f.b.WriteByte(';')
 	f.line++

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpguard/smtpguard/internal/peer"
 )
 
 var when = time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", -7*3600))
@@ -28,10 +30,19 @@ func TestReceivedField(t *testing.T) {
 				"\tid abcd-1.2 for <user@example.net>; Tue, 3 Feb 2026 04:05:06 -0700\r\n"},
 		{"TLS", func(t *trace) {
 			t.protocol = "ESMTPSA"
-			t.tls = "TLS 1.3 TLS_AES_128_GCM_SHA256"
+			t.channel = &peer.Channel{Version: "TLS 1.3", Suite: "TLS_AES_128_GCM_SHA256", Group: "X25519MLKEM768"}
 		},
 			"Received: from mail.example.org ([192.0.2.1]) by mx.example.net with ESMTPSA\r\n" +
-				"\t(TLS 1.3 TLS_AES_128_GCM_SHA256) id abcd-1.2 for <user@example.net>;\r\n" +
+				"\t(TLS 1.3) id abcd-1.2 for <user@example.net> tls TLS_AES_128_GCM_SHA256\r\n" +
+				"\tgroup X25519MLKEM768; Tue, 3 Feb 2026 04:05:06 -0700\r\n"},
+		{"client certificate", func(t *trace) {
+			t.protocol = "ESMTPS"
+			t.channel = &peer.Channel{Version: "TLS 1.2", Suite: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Client: "sha256:" + strings.Repeat("0a", 32), Subject: "CN=ann"}
+		},
+			"Received: from mail.example.org ([192.0.2.1]) by mx.example.net with ESMTPS\r\n" +
+				"\t(TLS 1.2) id abcd-1.2 for <user@example.net>\r\n" +
+				"\ttls TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (client\r\n" +
+				"\tsha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a);\r\n" +
 				"\tTue, 3 Feb 2026 04:05:06 -0700\r\n"},
 		{"IPv6", func(t *trace) { t.addr = netip.MustParseAddr("2001:db8::1%eth0") }, "from mail.example.org ([IPv6:2001:db8::1]) by"},
 		{"IPv4 in IPv6", func(t *trace) { t.addr = netip.MustParseAddr("::ffff:192.0.2.7") }, "from mail.example.org ([192.0.2.7]) by"},

@@ -2,6 +2,7 @@ package smtpguard
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -140,6 +141,9 @@ func (c *Conn) begin(sc *smtp.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.raw = sc.Conn()
+	if tc, ok := c.raw.(*tls.Conn); ok {
+		c.channel = channelOf(tc)
+	}
 	if c.weak = weak.Make(sc); c.wire != nil {
 		c.smtp = sc
 	}

@@ -1,16 +1,11 @@
 package relay
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
-	"errors"
 	"net/netip"
-	"net/url"
-	"strings"
 
 	"github.com/smtpguard/smtpguard"
-	"github.com/smtpguard/smtpguard/internal/domain"
+	"github.com/smtpguard/smtpguard/internal/peer"
 )
 
 // Client is what is known, and proven, of who sends.
@@ -45,67 +40,4 @@ func ClientOf(conn *smtpguard.Conn) Client {
 // for self-signed certificates too. The other names are only those of a
 // certificate that was verified against the ClientCAs of the server's
 // tls.Config, and are worth as much as these.
-func CertificateNames(state tls.ConnectionState) []string {
-	if len(state.PeerCertificates) == 0 {
-		return nil
-	}
-	sum := sha256.Sum256(state.PeerCertificates[0].Raw)
-	names := []string{"sha256:" + hex.EncodeToString(sum[:])}
-	if len(state.VerifiedChains) == 0 {
-		return names
-	}
-	add := func(name string) {
-		if name, err := certificateName(name); err == nil { // what is no name fits no grant
-			names = append(names, name)
-		}
-	}
-	cert := state.PeerCertificates[0]
-	for _, s := range cert.DNSNames {
-		add("dns:" + s)
-	}
-	for _, s := range cert.EmailAddresses {
-		add("email:" + s)
-	}
-	for _, u := range cert.URIs {
-		add("uri:" + u.String())
-	}
-	add("subject:" + cert.Subject.String())
-	return names
-}
-
-// certificateName returns the normal form of a name of a certificate.
-func certificateName(name string) (string, error) {
-	kind, value, _ := strings.Cut(name, ":")
-	var err error
-	switch kind {
-	case "sha256":
-		value = strings.ToLower(strings.ReplaceAll(value, ":", ""))
-		if b, err := hex.DecodeString(value); err != nil || len(b) != sha256.Size {
-			return "", errors.New("is not 64 hexadecimal digits, with or without colons")
-		}
-	case "dns":
-		value, err = domain.Normal(value)
-	case "email":
-		at := strings.LastIndexByte(value, '@')
-		if at < 1 {
-			return "", errors.New("is no mailbox")
-		}
-		var host string
-		host, err = domain.Normal(value[at+1:])
-		value = value[:at+1] + host
-	case "uri":
-		var u *url.URL
-		if u, err = url.Parse(value); err == nil {
-			if value = u.String(); u.Scheme == "" {
-				err = errors.New("is no absolute URI")
-			}
-		}
-	case "subject":
-		if value == "" {
-			err = errors.New("is empty")
-		}
-	default:
-		err = errors.New("must begin with one of sha256: dns: email: uri: subject: and go on")
-	}
-	return kind + ":" + value, err
-}
+func CertificateNames(state tls.ConnectionState) []string { return peer.Names(&state) }

@@ -117,10 +117,3 @@ func TestCertificateNames(t *testing.T) {
 		}
 	}
 }
-
-func TestFingerprintWithColons(t *testing.T) {
-	got, err := certificateName("sha256:AB:" + fmt.Sprintf("%062X", 1))
-	if want := "sha256:ab" + fmt.Sprintf("%062x", 1); got != want || err != nil {
-		t.Errorf("%q, %v, want %q", got, err, want)
-	}
-}

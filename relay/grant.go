@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/smtpguard/smtpguard/internal/peer"
 )
 
 // grant is a compiled Grant.
@@ -35,7 +37,7 @@ func (g *grant) compile(from *Grant, bad func(field string, err error)) {
 	}
 	g.certificates = make(map[string]bool)
 	for i, c := range from.Certificates {
-		name, err := certificateName(c)
+		name, err := peer.Normal(c)
 		bad(fmt.Sprintf("Certificates[%d] %q", i, c), err)
 		g.certificates[name] = true
 	}

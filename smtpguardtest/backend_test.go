@@ -54,8 +54,8 @@ type acceptAllSession struct {
 func (s *acceptAllSession) AuthMechanisms() []string { return []string{sasl.Plain} }
 
 func (s *acceptAllSession) Auth(mech string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, user, password string) error {
-		if user == "user" && password == "password" {
+	return sasl.NewPlainServer(func(identity, user, password string) error {
+		if (identity == "" || identity == user) && user == "user" && password == "password" {
 			return nil
 		}
 		return smtp.ErrAuthFailed

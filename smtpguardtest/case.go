@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,6 +37,7 @@ const (
 	NeedSMTP                         // not LMTP
 	NeedPublic                       // not Submission
 	NeedPlain                        // the first octets in clear text: not ImplicitTLS
+	NeedOwn                          // Own
 )
 
 // missing names what target lacks for a case, or nothing.
@@ -57,6 +59,7 @@ func (n Need) missing(s *Target) string {
 		{NeedSMTP, !s.LMTP, "a server that speaks SMTP, not LMTP"},
 		{NeedPublic, !s.Submission, "a server that takes mail without a login"},
 		{NeedPlain, !s.ImplicitTLS, "a server without implicit TLS"},
+		{NeedOwn, strings.Contains(s.Own, "@"), "Target.Own"},
 	} {
 		if n&need.bit != 0 && !need.have {
 			return need.name
@@ -120,7 +123,8 @@ func suites() []struct {
 		{"slow", slowCases()},
 		{"starttls", startTLSCases()},
 		{"size", sizeCases()},
-		{"auth", authCases()},
+		{"auth", slices.Concat(authCases(), guessCases(), scramCases())},
+		{"spoofing", spoofingCases()},
 	}
 }
 
@@ -219,6 +223,9 @@ func Sizes(t *testing.T, target Target) { t.Helper(); RunCases(t, target, Suite(
 
 // AuthAbuse runs the suite on AUTH.
 func AuthAbuse(t *testing.T, target Target) { t.Helper(); RunCases(t, target, Suite("auth")) }
+
+// Spoofing runs the suite on mail in another's name, by a client with a login.
+func Spoofing(t *testing.T, target Target) { t.Helper(); RunCases(t, target, Suite("spoofing")) }
 
 // script is the Run of a case that is a transcript.
 func script(text string) func(*Client) error {

@@ -14,13 +14,13 @@ func TestSubmission(t *testing.T) {
 	serverTLS, clientTLS := certificate(t)
 	target := fakeTarget(t, func(box *mailbox) func(net.Listener) error { return serveStrict(box, serverTLS) })
 	target.TLS, target.Submission = clientTLS, true
-	RunCases(t, target, slices.Concat(Suite("auth"), Suite("starttls"), Suite("protocol")))
+	RunCases(t, target, slices.Concat(Suite("auth"), Suite("spoofing"), Suite("starttls"), Suite("protocol")))
 }
 
 func TestNeeds(t *testing.T) {
 	all := Target{
 		TLS: bareTarget(t).TLS, User: "user", Password: "password", Foreign: "a@b.example",
-		Delivered: func() []Message { return nil }, PreGreeting: 1, Silence: 1, Dribble: 1,
+		Own: "user@b.example", Delivered: func() []Message { return nil }, PreGreeting: 1, Silence: 1, Dribble: 1,
 	}
 	for _, tt := range []struct {
 		need   Need
@@ -38,6 +38,7 @@ func TestNeeds(t *testing.T) {
 		{NeedDribble, func(x *Target) { x.Dribble = 0 }, "Target.Dribble"},
 		{NeedSMTP, func(x *Target) { x.LMTP = true }, "a server that speaks SMTP, not LMTP"},
 		{NeedPublic, func(x *Target) { x.Submission = true }, "a server that takes mail without a login"},
+		{NeedOwn, func(x *Target) { x.Own = "" }, "Target.Own"},
 		{NeedPlain, func(x *Target) { x.ImplicitTLS = true }, "a server without implicit TLS"},
 	} {
 		if got := tt.need.missing(&all); got != "" {

@@ -15,9 +15,9 @@
 //
 // Every case is a subtest of its own on a fresh connection; a case that needs a
 // field of [Target] left empty is skipped and names it. [Protocol],
-// [Smuggling], [OpenRelay], [Flood], [SlowClients], [StartTLS], [Sizes] and
-// [AuthAbuse] run one suite each, [Check] runs without a *testing.T, and [Suite]
-// returns the cases as values.
+// [Smuggling], [OpenRelay], [Flood], [SlowClients], [StartTLS], [Sizes],
+// [AuthAbuse] and [Spoofing] run one suite each, [Check] runs without a
+// *testing.T, and [Suite] returns the cases as values.
 //
 // A server behind a listener of its own is given by Serve:
 //
@@ -63,5 +63,6 @@
 // only and returns the dialogue, to compare servers.
 //
 // RFC 5321, RFC 1870 (SIZE), RFC 2033 (LMTP), RFC 2920 (PIPELINING), RFC 3030
-// (CHUNKING), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6531 (SMTPUTF8).
+// (CHUNKING), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 5802 (SCRAM), RFC 6409
+// (submission), RFC 6531 (SMTPUTF8).
 package smtpguardtest

@@ -39,7 +39,7 @@ func (l *loose) run() {
 		verb, arg, _ := strings.Cut(line, " ")
 		switch verb {
 		case "EHLO":
-			l.say("250-loose.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-STARTTLS\r\n250-SIZE 1000\r\n250 AUTH PLAIN")
+			l.say("250-loose.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-STARTTLS\r\n250-SIZE 1000\r\n250 AUTH " + saslMechanisms)
 		case "MAIL":
 			l.from, l.to = strings.Trim(strings.TrimPrefix(arg, "FROM:"), "<>"), nil
 			l.say("250 ok")
@@ -57,13 +57,17 @@ func (l *loose) run() {
 			l.say("250 what is a chunk?")
 			l.data()
 		case "AUTH":
-			if !strings.HasPrefix(arg, "PLAIN ") {
-				l.say("334 ")
-				if _, err := l.line(); err != nil {
-					return
-				}
+			mech, initial, given := strings.Cut(arg, " ")
+			reply := (&saslServer{lax: true, conn: l.conn, line: l.line, say: func(format string, args ...any) {
+				l.say(fmt.Sprintf(format, args...))
+			}}).login(mech, initial, given)
+			if reply[:3] == "421" {
+				return
 			}
-			l.say("235 ok")
+			if reply[:3] == "501" {
+				reply = "235 ok"
+			}
+			l.say(reply)
 		case "STARTTLS":
 			l.startTLS()
 		case "QUIT":

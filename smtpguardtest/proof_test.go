@@ -14,7 +14,7 @@ func fakeTarget(t *testing.T, serve func(*mailbox) func(net.Listener) error) Tar
 		Serve:     serve(box),
 		Recipient: "rcpt@local.example",
 		Foreign:   "victim@foreign.example",
-		User:      "user", Password: "password",
+		User:      "user", Password: "password", Own: "sender@client.example",
 		Delivered:   box.delivered,
 		PreGreeting: strictWait,
 		Silence:     strictSilence,

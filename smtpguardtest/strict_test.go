@@ -4,12 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ const (
 	strictSize    = 128 << 10
 	strictSilence = 250 * time.Millisecond
 	strictDribble = 500 * time.Millisecond
-	strictWait    = 20 * time.Millisecond
+	strictWait    = 60 * time.Millisecond
 )
 
 // strict is a server that keeps every rule of the kit, for one mailbox and one
@@ -120,7 +119,7 @@ func (s *strict) command(line string) bool {
 		s.reset()
 		s.say("250-strict.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-SIZE %d", strictSize)
 		if s.secure {
-			s.say("250 AUTH PLAIN")
+			s.say("250 AUTH %s", saslMechanisms)
 		} else {
 			s.say("250 STARTTLS")
 		}
@@ -131,6 +130,8 @@ func (s *strict) command(line string) bool {
 			s.say("503 5.5.1 not now")
 		case m == nil || len(m[1]) > 254:
 			s.say("501 5.1.7 no reverse-path")
+		case s.login && m[1] != "" && m[1] != "sender@client.example":
+			s.say("553 5.7.1 not yours")
 		default:
 			if size, _ := strconv.Atoi(m[2]); size > strictSize {
 				s.say("552 5.3.4 too large")
@@ -263,6 +264,8 @@ func (s *strict) accept(data []byte) {
 		s.say("554 5.6.0 no message")
 	case bytes.Count(header, []byte("Received:")) > 50:
 		s.say("554 5.4.6 a loop")
+	case s.login && !s.own(header):
+		s.say("550 5.7.1 not yours")
 	default:
 		s.commands = 0
 		s.box.add(Message{From: *s.from, To: s.to, Data: data})
@@ -301,31 +304,45 @@ func (s *strict) auth(arg string) bool {
 	case !s.secure:
 		s.say("538 5.7.11 TLS first")
 		return true
-	case mech != "PLAIN":
-		s.say("504 5.5.4 PLAIN only")
+	case !slices.Contains(strings.Fields(saslMechanisms), mech):
+		s.say("504 5.5.4 one that is listed")
 		return true
 	}
-	if !given {
-		s.say("334 ")
-		line, err := s.line()
-		if err != nil {
-			return errors.Is(err, io.EOF) // the next line ends the session
-		}
-		initial = line
-	}
-	response, err := base64.StdEncoding.DecodeString(initial)
+	reply := (&saslServer{conn: s.conn, say: s.say, line: s.line}).login(mech, initial, given)
 	switch {
-	case err != nil:
-		s.say("501 5.5.2 no base64")
-	case string(response) == "\x00user\x00password":
+	case reply[:3] == "235":
 		s.login = true
-		s.say("235 2.7.0 ok")
-	default:
+	case reply[:3] == "421":
+		s.say("%s", reply)
+		return false
+	case reply[:3] == "535":
 		if s.failures++; s.failures > 2 {
 			s.say("421 4.7.0 enough")
 			return false
 		}
-		s.say("535 5.7.8 no")
 	}
+	s.say("%s", reply)
 	return true
+}
+
+// own reports whether a message is in the login's own name: its author fields say
+// so in one of a few ways, and no other says anything.
+func (s *strict) own(header []byte) bool {
+	const own = "sender@client.example"
+	authors := 0
+	for line := range bytes.SplitSeq(bytes.ReplaceAll(header, []byte("\r\n "), []byte(" ")), []byte("\r\n")) {
+		name, value, _ := strings.Cut(string(line), ":")
+		value = strings.TrimSpace(value)
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "from":
+			authors++
+		case "sender", "resent-from", "resent-sender":
+		default:
+			continue
+		}
+		if value != "<"+own+">" && value != "Somebody <"+own+">" {
+			return false
+		}
+	}
+	return authors == 1
 }

@@ -31,6 +31,7 @@ type Target struct {
 	LMTP        bool        // RFC 2033
 
 	User, Password string // a login that is accepted with PLAIN
+	Own            string // the one address that this login may send as
 	Submission     bool   // mail is taken only after that login
 
 	// Delivered returns every message the server has taken responsibility

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/blocklist"
+	"github.com/smtpguard/smtpguard/limiter"
+	"github.com/smtpguard/smtpguard/limiter/redisstore"
 )
 
 // defaults is the file that says what every key means.
@@ -29,7 +32,16 @@ type Config struct {
 		Certificate string `yaml:"certificate"`
 		Key         string `yaml:"key"`
 	} `yaml:"tls"`
-	Limits Limits      `yaml:"limits"`
+	Limits Limits `yaml:"limits"`
+
+	OwnNetworks []network   `yaml:"own-networks"`
+	Concurrency Concurrency `yaml:"concurrency"`
+	Rates       []Rate      `yaml:"rates"`
+	Guesses     Guesses     `yaml:"guesses"`
+	Lists       []List      `yaml:"lists"`
+	Traps       Traps       `yaml:"traps"`
+	Redis       Redis       `yaml:"redis"`
+
 	Hello  helloPolicy `yaml:"hello"`
 	Octets struct {
 		Policy octetPolicy `yaml:"policy"`
@@ -106,6 +118,69 @@ type Limits struct {
 	Lifetime       duration `yaml:"lifetime"`
 }
 
+// Concurrency bounds what goes on at once.
+type Concurrency struct {
+	Connections  count `yaml:"connections"`
+	Transactions count `yaml:"transactions"`
+	Client       count `yaml:"client"`
+	Network      count `yaml:"network"`
+	Login        count `yaml:"login"`
+}
+
+// Rate is a rule of how much may come in a time.
+type Rate struct {
+	Name     string    `yaml:"name"`
+	Unit     unit      `yaml:"unit"`
+	By       []string  `yaml:"by"`
+	Limits   []limit   `yaml:"limits"`
+	Effect   effect    `yaml:"effect"`
+	Networks []network `yaml:"networks"`
+	Logins   []string  `yaml:"logins"`
+	Except   []network `yaml:"except"`
+}
+
+// Guesses says how many failed logins are free, and what follows.
+type Guesses struct {
+	Pair   limit    `yaml:"pair"`
+	Home   limit    `yaml:"home"`
+	Login  limit    `yaml:"login"`
+	Client limit    `yaml:"client"`
+	First  duration `yaml:"first"`
+	Max    duration `yaml:"max"`
+	Forget duration `yaml:"forget"`
+	Block  duration `yaml:"block"`
+}
+
+// List is a list of our own, from a file or a URL.
+type List struct {
+	Name   string   `yaml:"name"`
+	Path   string   `yaml:"path"`
+	URL    string   `yaml:"url"`
+	Every  duration `yaml:"every"`
+	Plain  bool     `yaml:"plain"`
+	Format string   `yaml:"format"`
+	Word   listWord `yaml:"word"`
+	Kind   listKind `yaml:"kind"`
+	Column string   `yaml:"column"`
+}
+
+// Traps are addresses that no person uses.
+type Traps struct {
+	Addresses []string `yaml:"addresses"`
+	Refuse    bool     `yaml:"refuse"`
+	Hits      count    `yaml:"hits"`
+	Block     duration `yaml:"block"`
+}
+
+// Redis is where several servers share limits and what is blocked.
+type Redis struct {
+	Address  string `yaml:"address"`
+	Username string `yaml:"username"`
+	Password string `yaml:"password"`
+	Machines count  `yaml:"machines"`
+	Away     away   `yaml:"away"`
+}
+
 // OctetRule is a policy for some clients.
 type OctetRule struct {
 	Networks []network   `yaml:"networks"`
@@ -144,6 +219,12 @@ type (
 	logLevel    slog.Level
 	helloPolicy smtpguard.HelloPolicy
 	octetPolicy smtpguard.OctetPolicy
+	unit        limiter.Unit
+	effect      limiter.Effect
+	limit       limiter.Limit
+	listWord    blocklist.Word
+	listKind    blocklist.Kind
+	away        redisstore.Away
 )
 
 func prefixes(ns []network) []netip.Prefix {

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smtpguard/smtpguard/limiter"
+	"github.com/smtpguard/smtpguard/limiter/redisstore"
+
 	"github.com/smtpguard/smtpguard"
 )
 
@@ -38,6 +41,22 @@ func TestDefaults(t *testing.T) {
 			Slow: duration(time.Second), CommandTimeout: duration(5 * time.Minute), BodyTimeout: duration(3 * time.Minute),
 			Lifetime: duration(time.Hour),
 		},
+		OwnNetworks: []network{},
+		Concurrency: Concurrency{Connections: 1000, Transactions: 500, Client: 20, Network: 50, Login: 20},
+		Rates: []Rate{
+			{Name: "connections", Unit: unit(limiter.Connections), By: []string{"client"}, Limits: []limit{{N: 120, Per: time.Minute}},
+				Networks: []network{}, Logins: []string{}, Except: []network{}},
+			{Name: "probing", Unit: unit(limiter.Unknown), By: []string{"client"}, Limits: []limit{{N: 30, Per: time.Hour}}, Effect: effect(limiter.Disconnect)},
+			{Name: "errors", Unit: unit(limiter.Errors), By: []string{"client"}, Limits: []limit{{N: 200, Per: time.Hour}}, Effect: effect(limiter.Disconnect)},
+			{Name: "users", Unit: unit(limiter.Recipients), By: []string{"login"}, Limits: []limit{{N: 100, Per: 10 * time.Minute}, {N: 1000, Per: 24 * time.Hour}}},
+		},
+		Guesses: Guesses{
+			Pair: limit{N: 5, Per: 15 * time.Minute}, Home: limit{N: 20, Per: time.Hour}, Login: limit{N: 50, Per: time.Hour}, Client: limit{N: 20, Per: time.Hour},
+			First: duration(5 * time.Minute), Max: duration(time.Hour), Forget: duration(24 * time.Hour),
+		},
+		Lists:    []List{},
+		Traps:    Traps{Addresses: []string{}, Hits: 1, Block: duration(time.Hour)},
+		Redis:    Redis{Machines: 1, Away: away(redisstore.Local)},
 		Shutdown: duration(20 * time.Second),
 	}
 	want.Octets.Rules = []OctetRule{}
@@ -177,6 +196,24 @@ func TestBadFiles(t *testing.T) {
 		"limits: {lifetime: 2s}":             `1:20: limits.lifetime: 2s is over before the wait of listener inbound, 2s`,
 		"relay: [{networks: [0.0.0.0/0]}]":   `0.0.0.0/0: fits everybody: that is an open relay; To: is empty`,
 		"limits: {lifetime: 0s}":             `1:20: limits.lifetime: must be more than 0s`,
+
+		"rates: [{name: a, unit: mails}]":                               `1:25: rates[0].unit: "mails" is none of commands, connections,`,
+		"rates: [{name: a, unit: messages, limits: [5 an hour]}]":       `1:44: rates[0].limits[0]: "5 an hour" is no limit, such as 20/1h`,
+		"rates: [{name: a, unit: messages, limits: [5/0s]}]":            `"5/0s" is no limit`,
+		"rates: [{name: a, unit: messages, by: [hat], limits: [5/1h]}]": `rates[0]: By: "hat" is nothing to count by`,
+		"rates: [{name: a, unit: messages}]":                            `rates[0]: Limits: there is none`,
+		"rates: [{name: a, limits: [5/1h]}, {name: a, limits: [5/1h]}]": `rates[1].name: "a" is there already`,
+		"guesses: {first: 2h}":                                          `guesses: Backoff.Max: must not be less than First`,
+		"concurrency: {client: 0}":                                      `concurrency: `,
+		"own-networks: [0.0.0.0/0]":                                     `1:16: own-networks[0]: is everybody`,
+		"lists: [{name: A, path: x}]":                                   `1:16: lists[0].name: "A" is no name`,
+		"lists: [{name: a}]":                                            `lists[0]: has to have either a path or a url`,
+		"lists: [{name: a, path: x, format: xml}]":                      `lists[0]: ParseConfig.Format "xml" is not known`,
+		"lists: [{name: a, url: 'http://a.example/'}]":                  `Fetch.URL has scheme "http", which is not allowed`,
+		"traps: {addresses: [nobody]}":                                  `1:21: traps.addresses[0]: mailbox "nobody" is no mail address`,
+		"traps: {hits: 0}":                                              `1:15: traps.hits: must be 1 or more`,
+		"redis: {address: here}":                                        `1:18: redis.address: "here" is neither host:port nor a path`,
+		"redis: {machines: 0}":                                          `1:19: redis.machines: must be 1 or more`,
 	} {
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -16,6 +16,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/blocklist"
+	"github.com/smtpguard/smtpguard/limiter"
+	"github.com/smtpguard/smtpguard/limiter/redisstore"
 )
 
 // load returns the defaults, and what the file at path says over them; "" is no
@@ -225,6 +228,56 @@ func (p *octetPolicy) UnmarshalYAML(n ast.Node) error {
 	return word(n, p, map[string]octetPolicy{
 		"reject": octetPolicy(smtpguard.OctetsReject), "normalize": octetPolicy(smtpguard.OctetsNormalize),
 		"allow": octetPolicy(smtpguard.OctetsAllow),
+	})
+}
+
+func (u *unit) UnmarshalYAML(n ast.Node) error {
+	words := make(map[string]unit)
+	for x := limiter.Messages; x <= limiter.Unknown; x++ {
+		words[strings.ReplaceAll(x.String(), " ", "-")] = unit(x)
+	}
+	return word(n, u, words)
+}
+
+func (e *effect) UnmarshalYAML(n ast.Node) error {
+	return word(n, e, map[string]effect{
+		"defer": effect(limiter.Defer), "reject": effect(limiter.Reject), "disconnect": effect(limiter.Disconnect),
+		"slow": effect(limiter.Slow), "note": effect(limiter.Note),
+	})
+}
+
+func (w *listWord) UnmarshalYAML(n ast.Node) error {
+	return word(n, w, map[string]listWord{"block": listWord(blocklist.Block), "allow": listWord(blocklist.Allow)})
+}
+
+func (k *listKind) UnmarshalYAML(n ast.Node) error {
+	words := make(map[string]listKind)
+	for x := blocklist.Addr; x <= blocklist.Fingerprint; x++ {
+		words[x.String()] = listKind(x)
+	}
+	return word(n, k, words)
+}
+
+func (a *away) UnmarshalYAML(n ast.Node) error {
+	return word(n, a, map[string]away{
+		"local": away(redisstore.Local), "closed": away(redisstore.Closed), "open": away(redisstore.Open),
+	})
+}
+
+// UnmarshalYAML reads "20/1h", and "none" for no limit.
+func (l *limit) UnmarshalYAML(n ast.Node) error {
+	return scalar(n, l, func(s string) (limit, error) {
+		if s == "none" {
+			return limit{N: -1}, nil
+		}
+		number, window, _ := strings.Cut(s, "/")
+		x, err := strconv.Atoi(number)
+		per, e := time.ParseDuration(window)
+		made := limiter.Limit{N: x, Per: per}
+		if err != nil || e != nil || x < 1 || made.Validate() != nil {
+			return limit{}, errors.New("no limit, such as 20/1h, and not none")
+		}
+		return limit(made), nil
 	})
 }
 

@@ -118,7 +118,7 @@ func (l *logins) check(ctx context.Context, name, password string) error {
 	case l.gate <- struct{}{}:
 		defer func() { <-l.gate }()
 	case <-ctx.Done():
-		return reply(454, 4, 7, 0, "Too many logins at once, try again later")
+		return reply(454, 4, 3, 2, "Too many logins at once, try again later") // X.3: no guess
 	}
 	hash, known := l.hashes[name]
 	if !known {

@@ -18,21 +18,28 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/relay"
 )
 
-// policy is what the server asks of every message, in order.
-func policy(cfg *Config, rules *relay.Relay) []smtpguard.Check {
+// policy is what the server asks of every client and message, in order.
+func policy(cfg *Config, rules *relay.Relay, limits limits, own *lists) []smtpguard.Check {
 	submitted := submitted(cfg)
-	return []smtpguard.Check{
+	return slices.Concat([]smtpguard.Check{
+		limits.overload.Check(),
+		limits.concurrency.Check(),
+		own.check,
+		limits.rates.Check(),
 		smtpguard.When(submitted, loginRequired()),
 		smtpguard.When(submitted, ownSender(cfg)),
+	}, own.traps, []smtpguard.Check{
 		rules.Check(),
 		ownReturnPath(),
-	}
+		limits.logins.Check(), // behind all that have a word at AUTH
+	})
 }
 
 func main() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -63,7 +65,79 @@ func (cfg *Config) problems() []problem {
 		}
 	}
 	cfg.Limits.problems(bad)
+	cfg.abuseProblems(bad)
 	return all
+}
+
+// abuseProblems are those of limits and lists.
+func (cfg *Config) abuseProblems(bad func(string, ...any)) {
+	if store, err := limiter.NewMemory(limiter.MemoryConfig{}); err == nil {
+		quiet := slog.New(slog.DiscardHandler)
+		for i := range cfg.Rates {
+			one := Config{Rates: cfg.Rates[i : i+1]}
+			if err := ratesError(store, one.limiterRules()); err != nil {
+				bad(short(err), "rates", i)
+			}
+			if slices.ContainsFunc(cfg.Rates[:i], func(r Rate) bool { return r.Name == cfg.Rates[i].Name }) {
+				bad(fmt.Sprintf("%q is there already", cfg.Rates[i].Name), "rates", i, "name")
+			}
+		}
+		if _, err := limiter.NewLogins(store, cfg.Guesses.config()); err != nil {
+			bad(short(err), "guesses")
+		}
+		if _, err := limiter.NewConcurrency(cfg.Concurrency.config(prefixes(cfg.OwnNetworks))); err != nil {
+			bad(short(err), "concurrency")
+		}
+		for i := range cfg.Lists {
+			cfg.Lists[i].problems(quiet, i, func(what string, key ...any) { bad(what, append([]any{"lists", i}, key...)...) }, cfg.Lists)
+		}
+	}
+	for i, p := range cfg.OwnNetworks {
+		if prefixes([]network{p})[0].Bits() == 0 {
+			bad("is everybody", "own-networks", i)
+		}
+	}
+	for i, a := range cfg.Traps.Addresses {
+		if _, err := (&Traps{Addresses: []string{a}}).set(); err != nil {
+			bad(short(err), "traps", "addresses", i)
+		}
+	}
+	if cfg.Traps.Hits < 1 {
+		bad("must be 1 or more", "traps", "hits")
+	}
+	if r := &cfg.Redis; r.Address != "" && !hostPort(r.Address) && !strings.HasPrefix(r.Address, "/") {
+		bad(fmt.Sprintf("%q is neither host:port nor a path", r.Address), "redis", "address")
+	}
+	if cfg.Redis.Machines < 1 {
+		bad("must be 1 or more", "redis", "machines")
+	}
+}
+
+func ratesError(store limiter.Store, rules []limiter.Rule) error {
+	tarpit, err := limiter.NewTarpit(limiter.TarpitConfig{})
+	if err != nil {
+		return err
+	}
+	_, err = limiter.NewRates(store, limiter.RatesConfig{Rules: rules, Tarpit: tarpit})
+	return err
+}
+
+func (l *List) problems(quiet *slog.Logger, i int, bad func(string, ...any), all []List) {
+	if l.Name == "" || strings.ContainsFunc(l.Name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}) {
+		bad(fmt.Sprintf("%q is no name of letters in lower case, digits, '-' and '_'", l.Name), "name")
+	}
+	if slices.ContainsFunc(all[:i], func(o List) bool { return o.Name == l.Name }) {
+		bad(fmt.Sprintf("%q is there already", l.Name), "name")
+	}
+	if (l.Path == "") == (l.URL == "") {
+		bad("has to have either a path or a url")
+		return
+	}
+	if err := l.config("", quiet).Validate(); err != nil {
+		bad(short(err))
+	}
 }
 
 func (cfg *Config) userProblems(bad func(string, ...any)) {
@@ -173,13 +247,27 @@ func hostPort(s string) bool {
 	return err == nil && host != "" && perr == nil && n > 0
 }
 
-// short is an error of package relay without what repeats where we are:
-// "relay: Local[0] \"x\": why".
+// short is an error of one of our packages without what repeats where we are:
+// "relay: Local[0] \"x\": why", "limiter: RatesConfig.Rules[0] (\"x\"): why".
 func short(err error) string {
 	var all []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		_, why, _ := strings.Cut(strings.TrimPrefix(line, "relay: "), ": ")
-		all = append(all, why)
+		all = append(all, shortLine(line))
 	}
 	return strings.Join(all, "; ")
+}
+
+func shortLine(text string) string {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: "} {
+		text = strings.TrimPrefix(text, known)
+	}
+	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {
+		if why, ok := strings.CutPrefix(text, config); ok {
+			return why
+		}
+	}
+	if _, why, ok := strings.Cut(text, ": "); ok {
+		return why
+	}
+	return text
 }

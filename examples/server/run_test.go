@@ -94,6 +94,16 @@ func setUp(t *testing.T, inbound, more string) *running {
 	if inbound == "" {
 		inbound = "wait: 10ms"
 	}
+	// All clients come from one address here, and many at once.
+	for key, none := range map[string]string{
+		"concurrency": "{client: 10000, network: 10000}",
+		"rates":       "[]",
+		"guesses":     "{pair: none, home: none, login: none, client: none}",
+	} {
+		if !strings.Contains(more, "\n"+key+":") {
+			more += "\n" + key + ": " + none + "\n"
+		}
+	}
 	r.configure(fmt.Sprintf(`
 listeners:
   - {name: inbound, kind: inbound, address: %q, tls: starttls, %s}

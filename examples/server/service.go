@@ -16,7 +16,9 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/blocklist"
 	"github.com/smtpguard/smtpguard/examples/server/internal/maildir"
+	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
 )
 
@@ -31,6 +33,7 @@ type service struct {
 	errs   io.Writer // logs
 	store  *maildir.Store
 	gate   gate
+	kept   *kept
 	socket map[string]*net.TCPListener // by address as configured
 	gen    *generation
 
@@ -58,7 +61,12 @@ func newService(file, dir string, cfg *Config, out, errs io.Writer) (*service, e
 		}
 		s.socket[l.Address] = ln.(*net.TCPListener)
 	}
-	if err := s.begin(cfg); err != nil {
+	if s.kept, err = newKept(cfg, dir, logger(cfg, errs)); err == nil {
+		if err = s.begin(cfg); err != nil {
+			s.kept.close()
+		}
+	}
+	if err != nil {
 		s.closeSockets()
 		return nil, err
 	}
@@ -84,7 +92,7 @@ func (s *service) begin(cfg *Config) error {
 	}
 	log := logger(cfg, s.errs)
 	b := &backend{cfg: cfg, store: s.store, logins: users, log: log}
-	gen, err := newGeneration(cfg, b, tlsConfig(cert), filepath.Join(s.dir, "spool"), s.share)
+	gen, err := newGeneration(cfg, b, tlsConfig(cert), s.dir, s.kept, s.share)
 	if err != nil {
 		return err
 	}
@@ -123,6 +131,9 @@ func (s *service) reload() error {
 	if is, now := addresses(cfg), addresses(s.gen.cfg); !slices.Equal(is, now) {
 		return fmt.Errorf("listeners: the addresses %v are to become %v: that takes a restart", now, is)
 	}
+	if cfg.Redis != s.gen.cfg.Redis || !slices.Equal(cfg.OwnNetworks, s.gen.cfg.OwnNetworks) {
+		return errors.New("redis or own-networks changed: that takes a restart")
+	}
 	return s.begin(cfg)
 }
 
@@ -135,6 +146,39 @@ func (s *service) stop() {
 	s.gen.shutdown(s.force)
 	s.old.Wait()
 	s.cancel()
+	s.kept.close()
+}
+
+// kept is what outlives a reload: what has been spent of limits, and who is
+// blocked.
+type kept struct {
+	limits  limiter.Store
+	blocked *blocklist.Dynamic
+	ends    []func()
+}
+
+func newKept(cfg *Config, dir string, log *slog.Logger) (*kept, error) {
+	k := new(kept)
+	if err := makeListsDir(dir); err != nil {
+		return nil, err
+	}
+	store, end, err := newStore(&cfg.Redis, log)
+	if err != nil {
+		return nil, err
+	}
+	k.limits, k.ends = store, append(k.ends, end)
+	if k.blocked, end, err = newDynamic(cfg, dir, log); err != nil {
+		k.close()
+		return nil, err
+	}
+	k.ends = append(k.ends, end)
+	return k, nil
+}
+
+func (k *kept) close() {
+	for _, end := range slices.Backward(k.ends) {
+		end()
+	}
 }
 
 func (s *service) closeSockets() {
@@ -146,21 +190,31 @@ func (s *service) closeSockets() {
 // generation is one configuration at work.
 type generation struct {
 	cfg       *Config
+	own       *lists
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
 }
 
 // newGeneration builds what cfg says around b; listen opens an address.
-func newGeneration(cfg *Config, b *backend, tc *tls.Config, spool string, listen func(string) (net.Listener, error)) (*generation, error) {
+func newGeneration(cfg *Config, b *backend, tc *tls.Config, dir string, k *kept, listen func(string) (net.Listener, error)) (gen *generation, err error) {
 	rules, err := relay.New(cfg.rules())
 	if err != nil {
 		return nil, err
 	}
-	guard, err := smtpguard.New(cfg.guard(spool, b.log), policy(cfg, rules)...)
+	limits, err := newLimits(cfg, k.limits, blockGuesser(k.blocked, time.Duration(cfg.Guesses.Block), b.log), b.log)
 	if err != nil {
 		return nil, err
 	}
-	gen := &generation{cfg: cfg}
+	own, err := newLists(cfg, dir, k.blocked, b.log)
+	if err != nil {
+		return nil, err
+	}
+	gen = &generation{cfg: cfg, own: own}
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(cfg, rules, limits, own)...)
+	if err != nil {
+		gen.close()
+		return nil, err
+	}
 	for _, l := range cfg.Listeners {
 		ln, err := gen.listen(&l, guard, b, tc, listen)
 		if err != nil {
@@ -232,9 +286,11 @@ func (gen *generation) shutdown(force context.Context) {
 	}
 	all.Wait()
 	gen.done.Wait()
+	gen.own.close()
 }
 
 func (gen *generation) close() {
+	gen.own.close()
 	for _, ln := range gen.listeners {
 		ln.Close()
 	}
@@ -254,9 +310,19 @@ func check(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	gen, err := newGeneration(cfg, &backend{log: slog.New(slog.DiscardHandler)}, tlsConfig(cert), "", func(string) (net.Listener, error) {
-		return deaf{}, nil
-	})
+	store, err := limiter.NewMemory(limiter.MemoryConfig{})
+	if err != nil {
+		return err
+	}
+	dynamic, err := blocklist.NewDynamic(blocklist.DynamicConfig{Protect: prefixes(cfg.OwnNetworks)})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dynamic.Close() }() // it is in memory alone
+	files := *cfg
+	files.Lists = slices.DeleteFunc(slices.Clone(cfg.Lists), func(l List) bool { return l.URL != "" }) // nothing is fetched to look
+	gen, err := newGeneration(&files, &backend{log: slog.New(slog.DiscardHandler)}, tlsConfig(cert), "", &kept{limits: store, blocked: dynamic},
+		func(string) (net.Listener, error) { return deaf{}, nil })
 	if err == nil {
 		gen.close()
 	}
