@@ -38,21 +38,18 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 		return nil, s.refuse(smtp.ErrAuthUnknownMechanism)
 	}
 	attempt := &AuthAttempt{Mechanism: mech}
-	over := false
 	s.conn.owe()
-	defer s.leaveAttempt(attempt, &over)
+	defer s.leaveAttempt(attempt)
 	if s.outer {
 		s.conn.setAuth("", false)
 	}
 	if obj := s.ask(&scene{stage: StageAuth, conn: s.conn, auth: attempt}); obj != nil {
-		over = true
 		s.authDone(attempt, obj.reply)
 		return nil, s.refuse(obj.reply)
 	}
 	var server sasl.Server
 	err := s.backend("Auth", func() (err error) { server, err = as.Auth(mech); return err }, authFailure)
 	if err != nil {
-		over = true
 		s.authDone(attempt, err)
 		return nil, s.refuse(err)
 	}
@@ -61,8 +58,8 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 
 // leaveAttempt leaves a to whoever comes next, unless it is over: to a response,
 // or to what ends it. Deferred, also when a hook left by runtime.Goexit.
-func (s *session) leaveAttempt(a *AuthAttempt, over *bool) {
-	if *over {
+func (s *session) leaveAttempt(a *AuthAttempt) {
+	if a.over {
 		return
 	}
 	s.attempt.Store(a)
@@ -99,14 +96,12 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 	if !s.attempt.CompareAndSwap(x.attempt, nil) {
 		return nil, false, reply(503, smtp.EnhancedCode{5, 5, 1}, "No AUTH exchange under way")
 	}
-	over := false
-	defer s.leaveAttempt(x.attempt, &over)
+	defer s.leaveAttempt(x.attempt)
 	if response != nil && !x.named {
 		x.named = true
 		if login, ok := claimed(x.attempt.Mechanism, response); ok {
 			x.attempt.Claimed = login
 			if obj := s.ask(&scene{stage: StageAuth, conn: s.conn, auth: x.attempt}); obj != nil {
-				over = true
 				return nil, false, x.fail(obj.reply)
 			}
 		} else if x.attempt.Mechanism == "PLAIN" {
@@ -117,7 +112,6 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 	}
 	err = s.backend("SASL", func() (err error) { challenge, done, err = x.next.Next(response); return err }, authFailure)
 	if err != nil {
-		over = true
 		return nil, false, x.fail(err)
 	}
 	if !done {
@@ -126,7 +120,6 @@ func (x *exchange) Next(response []byte) (challenge []byte, done bool, err error
 		}
 		return challenge, false, nil
 	}
-	over = true
 	if s.outer {
 		if _, known := s.conn.Login(); !known {
 			s.conn.setAuth(x.attempt.Claimed, true)
@@ -165,7 +158,7 @@ func (s *session) endAttempt() {
 func (s *session) authDone(a *AuthAttempt, err error) {
 	c, b := s.conn, s.b
 	defer c.accounted()
-	a.Err = err
+	a.Err, a.over = err, true
 	if !accounts(b.guards, func(c *Check) bool { return c.AuthDone != nil }) {
 		return
 	}

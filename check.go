@@ -143,4 +143,5 @@ type AuthAttempt struct {
 	Err       error  // in AuthDone: nil when the proof was accepted
 
 	accepted bool // an allow list spoke for the connection, should the proof be accepted
+	over     bool // it is accounted for
 }
