@@ -16,8 +16,8 @@ import (
 
 const (
 	strictSize    = 128 << 10
-	strictSilence = 250 * time.Millisecond
-	strictDribble = 500 * time.Millisecond
+	strictSilence = 500 * time.Millisecond
+	strictDribble = time.Second
 	strictWait    = 20 * time.Millisecond
 )
 
