@@ -8,14 +8,18 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"github.com/smtpguard/smtpguard/internal/watch"
 )
 
 // FileConfig says where a password file is. The zero value of a field means its
 // default.
 type FileConfig struct {
-	Path  string        // required
-	Every time.Duration // how often it is looked at for a change; 2 s, negative: never, but by Reload
+	Path string // required
+
+	// Unwatched leaves changes to Reload. Else they are taken over in a moment, or
+	// within a minute where the file system does not tell of them.
+	Unwatched bool
 
 	// Report hears why a new version of the file was not taken, and nil when one
 	// was. It is called from a goroutine of its own and may be nil.
@@ -55,10 +59,8 @@ type File struct {
 	now     atomic.Pointer[version]
 	seq     atomic.Uint64
 
-	mu   sync.Mutex // of a reload
-	seen stamp
-	stop context.CancelFunc
-	done chan struct{}
+	mu    sync.Mutex     // of a reload
+	watch *watch.Watcher // nil without
 }
 
 // version is what a file said at one time.
@@ -66,17 +68,6 @@ type version struct {
 	accounts map[string]*Account
 	terms    map[string]ScramTerms
 	checker  *Checker
-}
-
-// stamp tells versions of a file apart.
-type stamp struct {
-	size int64
-	mod  time.Time
-	id   os.FileInfo
-}
-
-func (s *stamp) same(info os.FileInfo) bool {
-	return s.id != nil && os.SameFile(s.id, info) && s.size == info.Size() && s.mod.Equal(info.ModTime())
 }
 
 // maxFile bounds a password file in octets.
@@ -87,59 +78,27 @@ func OpenFile(cfg FileConfig) (*File, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("auth: FileConfig.Path is empty")
 	}
-	if cfg.Every == 0 {
-		cfg.Every = 2 * time.Second
+	f := &File{cfg: cfg}
+	if !cfg.Unwatched { // before it is read, so that no change is missed
+		f.watch = watch.New(watch.Config{
+			Files:   []string{cfg.Path},
+			Changed: func() { f.report(f.Reload()) },
+			Failed:  func(err error) { f.report(fmt.Errorf("auth: password file: changes are seen late: %w", err)) },
+		})
 	}
-	f := &File{cfg: cfg, done: make(chan struct{})}
 	if err := f.Reload(); err != nil {
+		f.Close()
 		return nil, err
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	f.stop = stop
-	if cfg.Every < 0 {
-		close(f.done)
-	} else {
-		go f.watch(ctx)
 	}
 	return f, nil
 }
 
 // Close ends the watch over the file. What was read stays in force.
 func (f *File) Close() error {
-	f.stop()
-	<-f.done
-	return nil
-}
-
-// watch reloads the file when it has changed, once a change: a broken version is
-// reported once.
-func (f *File) watch(ctx context.Context) {
-	defer close(f.done)
-	tick := time.NewTicker(f.cfg.Every)
-	defer tick.Stop()
-	gone := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		info, err := os.Stat(f.cfg.Path)
-		if err != nil {
-			if !gone {
-				f.report(fmt.Errorf("auth: password file: %w", err))
-			}
-			gone = true
-			continue
-		}
-		gone = false
-		f.mu.Lock()
-		same := f.seen.same(info)
-		f.mu.Unlock()
-		if !same {
-			f.report(f.Reload())
-		}
+	if f.watch != nil {
+		f.watch.Close()
 	}
+	return nil
 }
 
 func (f *File) report(err error) {
@@ -161,7 +120,6 @@ func (f *File) Reload() error {
 	if err != nil {
 		return fmt.Errorf("auth: password file: %w", err)
 	}
-	f.seen = stamp{info.Size(), info.ModTime(), info}
 	switch {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("auth: %s is no regular file", f.cfg.Path)

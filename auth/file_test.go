@@ -31,7 +31,7 @@ func opened(t testing.TB, text string) *File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "passwords")
 	written(t, path, text, 0o600)
-	f, err := OpenFile(FileConfig{Path: path, Every: -1})
+	f, err := OpenFile(FileConfig{Path: path, Unwatched: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestOpenFileRefuses(t *testing.T) {
 	}
 }
 
-// A new version is taken over, a broken one is reported once and is not.
+// A new version is taken over; a broken one is reported, and is not.
 func TestFileReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passwords")
 	line := func(password string) string {
@@ -196,7 +196,7 @@ func TestFileReload(t *testing.T) {
 	written(t, path, line("first"), 0o600)
 	var mu sync.Mutex
 	var reports []string
-	f, err := OpenFile(FileConfig{Path: path, Every: time.Millisecond, Report: func(err error) {
+	f, err := OpenFile(FileConfig{Path: path, Report: func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		reports = append(reports, fmt.Sprint(err))

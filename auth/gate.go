@@ -17,7 +17,7 @@ type Gate struct {
 	Wait  time.Duration // for a slot, past which the client is deferred (454 4.3.2); 5 s, negative: not at all
 
 	// Share is the part of its time that a slot may be in use, up to 1: after
-	// each password it rests accordingly. The default of 0.5 leaves the other half
+	// each password it rests accordingly. The default of 0.3 leaves well over half
 	// of the processors to mail. Where others do the work (LDAP, say), 1 is right,
 	// and more Slots.
 	Share float64
@@ -31,7 +31,7 @@ func (g Gate) filled() Gate {
 		g.Wait = 5 * time.Second
 	}
 	if g.Share == 0 {
-		g.Share = 0.5
+		g.Share = 0.3
 	}
 	return g
 }

@@ -15,7 +15,7 @@ func TestGateRests(t *testing.T) {
 		deferred int
 	}{
 		{Gate{Slots: 2, Wait: time.Minute, Share: 1}, 3 * time.Second, 0},
-		{Gate{Slots: 2, Wait: time.Minute}, 5 * time.Second, 0}, // the last second's rest delays nobody
+		{Gate{Slots: 2, Wait: time.Minute, Share: 0.5}, 5 * time.Second, 0}, // the last second's rest delays nobody
 		{Gate{Slots: 2, Wait: time.Minute, Share: 0.25}, 9 * time.Second, 0},
 		{Gate{Slots: 2, Wait: 2500 * time.Millisecond, Share: 1}, 3 * time.Second, 0},
 		{Gate{Slots: 2, Wait: 1500 * time.Millisecond, Share: 1}, 2 * time.Second, 2},

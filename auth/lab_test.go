@@ -239,7 +239,7 @@ func file(t testing.TB, lines ...string) *auth.File {
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := auth.OpenFile(auth.FileConfig{Path: path, Every: -1})
+	f, err := auth.OpenFile(auth.FileConfig{Path: path, Unwatched: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,9 @@ import (
 
 const (
 	strictSize    = 128 << 10
-	strictSilence = 250 * time.Millisecond
-	strictDribble = 500 * time.Millisecond
-	strictWait    = 60 * time.Millisecond
+	strictSilence = 500 * time.Millisecond
+	strictDribble = time.Second
+	strictWait    = 20 * time.Millisecond
 )
 
 // strict is a server that keeps every rule of the kit, for one mailbox and one

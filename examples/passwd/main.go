@@ -136,7 +136,7 @@ func (c *command) remove(login string, attributes []string) error {
 }
 
 func (c *command) check(login string) error {
-	f, err := auth.OpenFile(auth.FileConfig{Path: c.path, Every: -1})
+	f, err := auth.OpenFile(auth.FileConfig{Path: c.path, Unwatched: true})
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func writeFile(path, text string) error {
 		return err
 	}
 	// Nothing that a server would refuse takes the place of what it has.
-	if check, err := auth.OpenFile(auth.FileConfig{Path: f.Name(), Every: -1}); err != nil {
+	if check, err := auth.OpenFile(auth.FileConfig{Path: f.Name(), Unwatched: true}); err != nil {
 		return err
 	} else if err := check.Close(); err != nil {
 		return err
