@@ -33,8 +33,6 @@ func exactRank(name string, labels int) int {
 	return 2*labels + 1
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
 // best looks for patterns whose name is name and whose mark fits, and returns
 // the one that goes first of those that are live.
 func (t *nameTable) best(name string, fits func(mark byte) bool, notes []note) (pattern string, mark byte, best *note) {

@@ -6,8 +6,8 @@ import (
 )
 
 // prefixTable finds the longest prefix that has an address in it. K is an IPv4
-// address, or the upper half of an IPv6 one: rows of 12 and 16 octets, and one
-// octet a row for what leads to them.
+// address, or the upper half of an IPv6 one: rows of 12 and 16 octets, and one or
+// two octets a row for what leads to them.
 //
 // Memory is what a search waits for, so it touches little of it: one word of
 // the heads, one bucket, and the row that fits; none of the rows where nothing
