@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// part is one ask of several that go to the store.
-type part struct {
+// portion is one ask of several that go to the store.
+type portion struct {
 	held *holding // nil where nothing is
 	out  int      // units at hand, taken out for it
 	sent bool     // the store is asked for the rest
@@ -33,7 +33,7 @@ func (l *Lease) pass(ctx context.Context, asks []Ask) ([]State, error) {
 
 // takeOut takes out what is at hand of asks, and returns what is left to ask
 // for. With nothing at hand, parts is nil; else l.calls counts one more.
-func (l *Lease) takeOut(asks []Ask) (parts []part, rest []Ask) {
+func (l *Lease) takeOut(asks []Ask) (parts []portion, rest []Ask) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || len(asks) > MaxAsks {
@@ -47,7 +47,7 @@ func (l *Lease) takeOut(asks []Ask) (parts []part, rest []Ask) {
 		return nil, nil
 	}
 	l.calls.Add(1)
-	parts = make([]part, len(asks))
+	parts = make([]portion, len(asks))
 	for i := range asks {
 		a, p := asks[i], &parts[i]
 		if p.held = l.held[leaseKey{a.Key, a.Limit}]; p.held != nil {
@@ -67,7 +67,7 @@ func (l *Lease) takeOut(asks []Ask) (parts []part, rest []Ask) {
 
 // bringBack makes states of what the store said, and takes back what is not
 // spent after all.
-func (l *Lease) bringBack(asks []Ask, parts []part, said []State, err error) ([]State, error) {
+func (l *Lease) bringBack(asks []Ask, parts []portion, said []State, err error) ([]State, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
