@@ -36,6 +36,7 @@ func (a *Ask) Spend(now, tat int64) (next int64, st State) {
 	if !r.of(a) {
 		return 0, a.Limit.boundless()
 	}
+	now = min(now, maxNow)
 	next, ok := r.spend(now, tat)
 	return next, r.stand(now, next, ok)
 }
@@ -48,6 +49,7 @@ func (a *Ask) Look(now, tat int64) State {
 	if !r.of(a) {
 		return a.Limit.boundless()
 	}
+	now = min(now, maxNow)
 	_, ok := r.spend(now, tat)
 	return r.stand(now, r.bound(now, tat), ok)
 }
@@ -61,14 +63,18 @@ func (l *Limit) boundless() State {
 	return State{Retry: Never}
 }
 
+// maxNow is far beyond any clock, and keeps sums from overflowing.
+const maxNow = 1 << 62
+
 // rule is what a bucket's decisions are computed from, in nanoseconds.
 type rule struct {
-	limit  Limit
-	force  bool
+	n      int64 // the limit's N
+	per    int64 // and its Per
 	window int64 // of a bucket with nothing left, until it is full
 	most   int64 // and of one as far in debt as can be
 	unit   int64 // cost of one unit
 	cost   int64 // of what is asked for; of what is given back, negative
+	force  bool
 }
 
 // of makes r the rule of a, and reports whether a is valid and has a limit.
@@ -77,8 +83,8 @@ func (r *rule) of(a *Ask) bool {
 	if l.N <= 0 || l.Per <= 0 || int64(l.N) > int64(l.Per) || l.Per > MaxWindow || l.Burst < 0 || a.Debt < 0 || a.Debt > MaxWindow {
 		return false
 	}
-	r.limit, r.force = *l, a.Force
-	r.window, r.unit, r.cost = int64(l.Per), int64(l.Per)/int64(l.N), 0
+	r.n, r.per, r.force, r.cost = int64(l.N), int64(l.Per), a.Force, 0
+	r.window, r.unit = r.per, r.per/r.n
 	if l.Burst != 0 && l.Burst != l.N {
 		if r.window = l.cost(uint64(l.Burst)); r.window > int64(MaxWindow) {
 			return false
@@ -96,19 +102,14 @@ func (r *rule) of(a *Ask) bool {
 	return true
 }
 
-// maxNow is far beyond any clock, and keeps sums from overflowing.
-const maxNow = 1 << 62
-
 // bound returns the tat that counts.
 func (r *rule) bound(now, tat int64) int64 {
-	now = min(now, maxNow)
 	return min(max(tat, now), now+r.most)
 }
 
 // spend returns the tat after the decision, and whether there was room.
 func (r *rule) spend(now, tat int64) (next int64, ok bool) {
 	tat = r.bound(now, tat)
-	now = min(now, maxNow)
 	switch room := now + r.window - tat; {
 	case r.cost < 0:
 		return max(tat+r.cost, now), true
@@ -124,7 +125,6 @@ func (r *rule) spend(now, tat int64) (next int64, ok bool) {
 
 // stand describes a key whose tat is bound, after a decision.
 func (r *rule) stand(now, tat int64, ok bool) State {
-	now = min(now, maxNow)
 	st := State{OK: ok, Full: time.Duration(tat - now)}
 	room := now + r.window - tat
 	if room >= 0 {
@@ -142,13 +142,12 @@ func (r *rule) stand(now, tat int64, ok bool) State {
 // units is how many units fit into room nanoseconds: the largest n that costs
 // no more.
 func (r *rule) units(room int64) int {
-	l := &r.limit
-	if r.unit*int64(l.N) == int64(l.Per) {
+	if r.unit*r.n == r.per {
 		return int(room / r.unit) // by far the cheaper division
 	}
 	// floor(n*Per/N) <= room means n*Per < (room+1)*N.
-	hi, lo := bits.Mul64(uint64(room)+1, uint64(l.N))
+	hi, lo := bits.Mul64(uint64(room)+1, uint64(r.n))
 	lo, borrow := bits.Sub64(lo, 1, 0)
-	n, _ := bits.Div64(hi-borrow, lo, uint64(l.Per)) // at most Burst: room is at most the window
+	n, _ := bits.Div64(hi-borrow, lo, uint64(r.per)) // at most Burst: room is at most the window
 	return int(n)
 }

@@ -178,7 +178,7 @@ func (l *Lease) local(asks []Ask) (states []State, wait []<-chan struct{}) {
 			continue
 		}
 		states[i] = h.stand(&asks[i], now, true)
-		if h.left < l.share(&asks[i].Limit)/2 {
+		if h.left < l.share(&asks[i].Limit)/4 {
 			l.fetch(h, asks[i].N, now)
 		}
 	}

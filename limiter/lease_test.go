@@ -15,8 +15,8 @@ import (
 	"github.com/smtpguard/smtpguard/limiter"
 )
 
-// tallying is a store that counts, takes its time, and may be away.
-type tallying struct {
+// farStore is a store that counts, takes its time, and may be away.
+type farStore struct {
 	limiter.Store
 	takes, asks atomic.Int64
 	delay       time.Duration
@@ -25,7 +25,7 @@ type tallying struct {
 
 var errAway = errors.New("the store is away")
 
-func (c *tallying) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.State, error) {
+func (c *farStore) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.State, error) {
 	c.takes.Add(1)
 	c.asks.Add(int64(len(asks)))
 	select {
@@ -39,13 +39,13 @@ func (c *tallying) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.Stat
 	return c.Store.Take(ctx, asks)
 }
 
-func newCounting(t testing.TB, delay time.Duration) *tallying {
+func newFarStore(t testing.TB, delay time.Duration) *farStore {
 	t.Helper()
 	m, err := limiter.NewMemory(limiter.MemoryConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tallying{Store: m, delay: delay}
+	return &farStore{Store: m, delay: delay}
 }
 
 func newLease(t testing.TB, s limiter.Store, cfg limiter.LeaseConfig) *limiter.Lease {
@@ -87,7 +87,7 @@ func TestNewLeaseNamesTheField(t *testing.T) {
 		{limiter.LeaseConfig{Idle: -time.Second}, "limiter: Idle: "},
 		{limiter.LeaseConfig{Keys: -1}, "limiter: Keys: "},
 	} {
-		if _, err := limiter.NewLease(newCounting(t, 0), tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := limiter.NewLease(newFarStore(t, 0), tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v", tt.cfg, err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestLeaseAsksSeldom(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newCounting(t, time.Millisecond)
+				s := newFarStore(t, time.Millisecond)
 				tt.run(t, newLease(t, s, limiter.LeaseConfig{}), limiter.Limit{N: 10_000, Per: time.Hour})
 				synctest.Wait()
 				if n := s.takes.Load(); n > 1000/10 {
@@ -163,7 +163,7 @@ func TestLeasePassesOn(t *testing.T) {
 		{"a long key", limiter.Ask{Key: strings.Repeat("k", 513), Limit: big, N: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newCounting(t, 0)
+			s := newFarStore(t, 0)
 			l := newLease(t, s, limiter.LeaseConfig{})
 			for range 10 {
 				if _, err := l.Take(context.Background(), []limiter.Ask{tt.ask}); err != nil {
@@ -176,7 +176,7 @@ func TestLeasePassesOn(t *testing.T) {
 		})
 	}
 	t.Run("keys that come once", func(t *testing.T) {
-		s := newCounting(t, 0)
+		s := newFarStore(t, 0)
 		l := newLease(t, s, limiter.LeaseConfig{Keys: 100})
 		for i := range 1000 {
 			take(t, l, fmt.Sprint(i), big, 1)
@@ -196,7 +196,7 @@ func TestLeasePassesOn(t *testing.T) {
 // TestLeaseStates: what is described is the store and what is at hand together.
 func TestLeaseStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newCounting(t, 0)
+		s := newFarStore(t, 0)
 		l := newLease(t, s, limiter.LeaseConfig{Idle: time.Hour})
 		limit := limiter.Limit{N: 1000, Per: 1000 * time.Second, Burst: 1000}
 		for i := range 400 {
@@ -244,7 +244,7 @@ func TestLeaseStates(t *testing.T) {
 // several machines admit the limit and no more, and what is left over when they
 // have closed is there to take.
 func TestLeaseNeverAdmitsMoreAtOnce(t *testing.T) {
-	s := newCounting(t, 0)
+	s := newFarStore(t, 0)
 	const machines, burst = 4, 3000
 	limit := limiter.Limit{N: burst, Per: limiter.MaxWindow}
 	var admitted atomic.Int64
@@ -290,7 +290,7 @@ func TestLeaseNeverAdmitsMoreAtOnce(t *testing.T) {
 // TestLeaseHoldsNoMoreThanItsShare, whatever is asked for.
 func TestLeaseHoldsNoMoreThanItsShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newCounting(t, 0)
+		s := newFarStore(t, 0)
 		for _, limit := range []limiter.Limit{{N: 5000, Per: limiter.MaxWindow}, {N: 300, Per: limiter.MaxWindow}} {
 			share := min(80, limit.N/10)
 			l := newLease(t, s, limiter.LeaseConfig{Share: 80})
@@ -319,7 +319,7 @@ func TestLeaseHoldsNoMoreThanItsShare(t *testing.T) {
 // TestLeaseOverAdmits by no more than Share for each machine, and by that.
 func TestLeaseOverAdmits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newCounting(t, 0)
+		s := newFarStore(t, 0)
 		const machines, share, burst = 3, 40, 1000
 		limit := limiter.Limit{N: burst, Per: time.Hour}
 		var leases []*limiter.Lease
@@ -348,7 +348,7 @@ func TestLeaseOverAdmits(t *testing.T) {
 // TestLeaseGivesBack what is idle, and everything on Close.
 func TestLeaseGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newCounting(t, time.Millisecond)
+		s := newFarStore(t, time.Millisecond)
 		limit := limiter.Limit{N: 1000, Per: limiter.MaxWindow}
 		left := func() int { return take(t, s.Store, "a", limit, 0).Left }
 		l := newLease(t, s, limiter.LeaseConfig{Idle: time.Minute})
@@ -389,7 +389,7 @@ func TestLeaseGivesBack(t *testing.T) {
 // spent, and nothing is lost but what was being fetched.
 func TestLeaseWithoutStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newCounting(t, time.Millisecond)
+		s := newFarStore(t, time.Millisecond)
 		limit := limiter.Limit{N: 1000, Per: limiter.MaxWindow}
 		l := newLease(t, s, limiter.LeaseConfig{Idle: time.Hour})
 		for range 3 {
@@ -433,7 +433,7 @@ func TestLeaseWithoutStore(t *testing.T) {
 // TestLeaseWaiting: who waits for a share goes when its context ends.
 func TestLeaseWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newCounting(t, 0)
+		s := newFarStore(t, 0)
 		limit := limiter.Limit{N: 1000, Per: time.Hour}
 		l := newLease(t, s, limiter.LeaseConfig{})
 		take(t, l, "a", limit, 1)

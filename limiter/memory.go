@@ -115,7 +115,11 @@ func (m *Memory) TakeOne(ask *Ask) (State, error) {
 	}
 	h := m.hash(ask.Key, &ask.Limit)
 	now := m.now()
-	st, ok := m.shard(h).take(h, now, &r, false)
+	s := m.shard(h)
+	st, ok := s.table.Load().take(h, now, &r)
+	if !ok {
+		st, ok = s.take(h, now, &r, false)
+	}
 	if !ok && ask.Overflow != "" {
 		st, ok = m.spill.take(m.hash(ask.Overflow, &ask.Limit), now, &r, false)
 	}

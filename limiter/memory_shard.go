@@ -28,12 +28,9 @@ const reach = 64
 // there missed in 8.5.
 func full(used, n int) bool { return used >= n/4*3 }
 
-// take decides about one key. ok is false when there is no bucket for it and no
-// room for one, which with must there always is.
+// take decides about one key, which may not be there. ok is false when there is
+// no room for it, which with must there always is.
 func (s *shard) take(hash uint64, now int64, r *rule, must bool) (st State, ok bool) {
-	if st, ok = s.table.Load().take(hash, now, r); ok {
-		return st, true
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st, ok = s.table.Load().take(hash, now, r); ok {

@@ -72,7 +72,7 @@ func TestMoves(t *testing.T) {
 	tab := make(table, 8)
 	hashes := [2]uint64{1 << 8, 1<<8 + 1}
 	const now, moves = 1, 100_000
-	r := rule{limit: Limit{N: 1, Per: 1}, window: 1 << 50, most: 1 << 50, unit: 1, cost: 1}
+	r := rule{n: 1, per: 1, window: 1 << 50, most: 1 << 50, unit: 1, cost: 1}
 	for _, h := range hashes {
 		tab.add(h, word(0).with(now))
 	}

@@ -18,7 +18,7 @@ const (
 	strictSize    = 128 << 10
 	strictSilence = 500 * time.Millisecond
 	strictDribble = time.Second
-	strictWait    = 20 * time.Millisecond
+	strictWait    = 60 * time.Millisecond
 )
 
 // strict is a server that keeps every rule of the kit, for one mailbox and one
