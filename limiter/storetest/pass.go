@@ -99,8 +99,11 @@ func longWindow(e *env) {
 	e.wantTake("a", l, 1, true, 0)
 	for range 3 {
 		e.pass(window / 4)
-		if st := e.take("a", l, 1); st.OK && e.most() < window {
-			e.Fatalf("admitted after %v to %v", e.passed, e.most())
+		if st := e.take("a", l, 1); st.OK {
+			if e.most() < window {
+				e.Fatalf("admitted after %v to %v", e.passed, e.most())
+			}
+			return // a busy machine has slept through the window
 		}
 	}
 	e.pass(window/4 + grain)
