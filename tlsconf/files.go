@@ -86,6 +86,7 @@ func NewFiles(cfg FilesConfig) (*Files, error) {
 			f.tell([]smtpguard.Event{ev})
 		},
 	})
+	f.reload(time.Now(), (*pair).changed) // since they were loaded
 	go f.remind()
 	return f, nil
 }
