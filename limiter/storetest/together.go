@@ -184,14 +184,16 @@ func atOnce(e *env) {
 // severalAtOnce takes pairs out of a ring of keys.
 func severalAtOnce(e *env) {
 	const ring, burst = 4, 30
-	l := hourly(burst)
-	key := func(k int) string { return fmt.Sprint("key", k%ring) }
+	bursts := [ring]int{burst / 2, burst, burst, burst} // unevenly, so that one key of a pair runs out long before the other
+	ask := func(k int) limiter.Ask {
+		return limiter.Ask{Key: fmt.Sprint("key", k%ring), Limit: hourly(bursts[k%ring]), N: 1}
+	}
 	var admitted [ring]atomic.Int64
 	takers(func(g int) {
-		r := rand.New(rand.NewPCG(uint64(g), 1)) // unevenly, so that one key of a pair runs out first
+		r := rand.New(rand.NewPCG(uint64(g), 1))
 		for range burst {
-			k := min(r.IntN(ring+1), ring-1) // the last pair twice as often as others
-			states, err := e.store.Take(context.Background(), []limiter.Ask{{Key: key(k), Limit: l, N: 1}, {Key: key(k + 1), Limit: l, N: 1}})
+			k := r.IntN(ring)
+			states, err := e.store.Take(context.Background(), []limiter.Ask{ask(k), ask(k + 1)})
 			if err != nil || len(states) != 2 {
 				e.Errorf("Take: %v", err)
 			} else if states[0].OK && states[1].OK {
@@ -203,11 +205,11 @@ func severalAtOnce(e *env) {
 	open := false // a pair could still be taken
 	for k := range ring {
 		n := int(admitted[k].Load())
-		if n > burst {
-			e.Errorf("key %d: admitted %d of a burst of %d", k, n, burst)
+		if n > bursts[k] {
+			e.Errorf("key %d: admitted %d of a burst of %d", k, n, bursts[k])
 		}
-		e.wantLeft(key(k), l, burst-n)
-		open = open || n < burst && int(admitted[(k+1)%ring].Load()) < burst
+		e.wantLeft(ask(k).Key, ask(k).Limit, bursts[k]-n)
+		open = open || n < bursts[k] && int(admitted[(k+1)%ring].Load()) < bursts[(k+1)%ring]
 	}
 	if open && e.cfg.Exact {
 		e.Errorf("pairs were refused that fit")
