@@ -97,8 +97,16 @@ func (t *table) take(hash uint64, now int64, r *rule) (st State, ok bool) {
 		if r.cost == 0 || e.word.CompareAndSwap(uint64(w), uint64(w.after(now, next, fits, r))) {
 			return r.stand(now, next, fits), true
 		}
+		for range standBack {
+		}
 	}
 }
+
+// standBack is how many empty turns who lost a race for a word waits before the
+// next try: a microsecond or so. Two cores that fight over one cache line decide
+// less together than one of them alone: who stands back lets the other decide
+// twenty times undisturbed.
+const standBack = 4000
 
 // freeze makes slot i busy if it still has the word w.
 func (t table) freeze(i int, w word) bool {
