@@ -30,7 +30,7 @@ type FileConfig struct {
 //
 //	ann@example.org:$argon2id$v=19$m=19456,t=2,p=1$… senders=ann@example.org,*@lists.example.org
 //	ann@example.org:$argon2id$v=19$m=19456,t=2,p=1$… label=phone networks=192.0.2.0/24 until=2027-12-31
-//	bob@example.org:SCRAM-SHA-256$100000:… listeners=submission mechanisms=SCRAM-SHA-256,SCRAM-SHA-256-PLUS
+//	bob@example.org:SCRAM-SHA-256$65536:… listeners=submission mechanisms=SCRAM-SHA-256,SCRAM-SHA-256-PLUS
 //	eve@example.org:* disabled
 //
 // A line has a login (in any case, see [NormalLogin]), a colon, a hash (see

@@ -88,13 +88,18 @@ func loginFrom(local, addr string, tc *tls.Config, user, password string) int {
 	return code
 }
 
-func hashOf(t *testing.T, password string) string {
+// passwords makes a password file of one login; its hash is the cheapest there is.
+func passwords(t *testing.T, login, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(hash)
+	path := filepath.Join(t.TempDir(), "passwords")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%s:%s\n", login, hash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestBruteForce: of ten thousand guesses from a hundred addresses the stated
@@ -102,10 +107,10 @@ func hashOf(t *testing.T, password string) string {
 func TestBruteForce(t *testing.T) {
 	const addresses, guesses = 100, 10_000
 	r := start(t, "", fmt.Sprintf(`
-users: [{name: demo, hash: %q}]
+auth: {passwords: %q}
 limits: {slow: 0s, errors: 100}
 guesses: {pair: 5/15m, home: 20/1h, login: 50/1h, client: 20/1h}
-`, hashOf(t, "right")))
+`, passwords(t, "demo", "right")))
 	tc, addr := r.tls(), r.addr["submissions"]
 	owner := func() int { return loginFrom("127.0.0.1", addr, tc, "demo", "right") }
 	if code := owner(); code != 235 {
@@ -216,12 +221,12 @@ func startRedis(t *testing.T) string {
 // within a second.
 func TestSharedLockout(t *testing.T) {
 	more := fmt.Sprintf(`
-users: [{name: demo, hash: %q}]
+auth: {passwords: %q}
 limits: {slow: 0s}
 guesses: {pair: 5/15m, home: 20/1h, login: 50/1h, client: 20/1h}
 traps: {addresses: [trap@example.org], hits: 1, block: 1h}
 redis: {address: %q, machines: 2, away: closed}
-`, hashOf(t, "right"), startRedis(t))
+`, passwords(t, "demo", "right"), startRedis(t))
 	a, b := start(t, "", more), start(t, "", more)
 	try := func(r *running, local, password string) int {
 		t.Helper()
@@ -341,14 +346,14 @@ traps: {addresses: [trap@example.org], refuse: true}
 // floods, and turns their client away.
 func TestFloods(t *testing.T) {
 	r := start(t, "wait: 20ms", fmt.Sprintf(`
-users: [{name: demo, hash: %q}]
+auth: {passwords: %q}
 limits: {slow: 0s, message-octets: 131072}
 concurrency: {client: 5, network: 5, connections: 20, transactions: 5}
 rates:
   - {name: errors, unit: errors, by: [client], limits: [30/1h], effect: disconnect, except: [127.0.0.1]} # the kit's
   - {name: probing, unit: unknown-recipients, by: [client], limits: [10/1h], effect: disconnect, except: [127.0.0.1]}
   - {name: mail, unit: messages, by: [client], limits: [50/1m], effect: defer}
-`, hashOf(t, "password")))
+`, passwords(t, "demo", "password")))
 	smtpguardtest.RunCases(t, smtpguardtest.Target{
 		Addr: r.addr["inbound"], Recipient: "kit@example.org", Foreign: "victim@example.com", TLS: r.tls(),
 		Delivered:   func() []smtpguardtest.Message { return delivered(t, r.data("mail")) },

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/examples/server/internal/maildir"
@@ -21,25 +20,18 @@ import (
 // backend takes mail that the policy let through: into Maildirs, or on to the
 // next host.
 type backend struct {
-	cfg    *Config
-	store  *maildir.Store
-	logins *logins
-	log    *slog.Logger
+	cfg   *Config
+	store *maildir.Store
+	log   *slog.Logger
 }
 
-// of is the backend of a listener: only submission has AUTH.
-func (b *backend) of(k kind) smtp.Backend {
-	return smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		conn, ok := smtpguard.FromConn(c)
-		if !ok {
-			return nil, reply(421, 4, 3, 0, "Not guarded")
-		}
-		s := &session{backend: b, conn: conn}
-		if k == submission {
-			return &loginSession{s}, nil
-		}
-		return s, nil
-	})
+// NewSession begins a client's session.
+func (b *backend) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	conn, ok := smtpguard.FromConn(c)
+	if !ok {
+		return nil, reply(421, 4, 3, 0, "Not guarded")
+	}
+	return &session{backend: b, conn: conn}, nil
 }
 
 // session is one client's. go-smtp calls it from one goroutine, but Logout at
@@ -179,23 +171,6 @@ func (s *session) Logout() error {
 	return nil
 }
 
-// loginSession is a session with AUTH.
-type loginSession struct{ *session }
-
-func (s *loginSession) AuthMechanisms() []string { return []string{sasl.Plain} }
-
-func (s *loginSession) Auth(mech string) (sasl.Server, error) {
-	if mech != sasl.Plain {
-		return nil, smtp.ErrAuthUnknownMechanism
-	}
-	return sasl.NewPlainServer(func(identity, username, password string) error {
-		if identity != "" && identity != username { // nobody acts for another
-			return smtp.ErrAuthFailed
-		}
-		return s.logins.check(s.conn.Context(), username, password)
-	}), nil
-}
-
 // quoted writes an address as go-smtp hands it over, unquoted, as RFC 5321,
 // section 4.1.2, wants it: a local part that is no dot-string in quotes.
 func quoted(addr string) string {
@@ -210,4 +185,8 @@ func quoted(addr string) string {
 		return addr
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"` + addr[at:]
+}
+
+func reply(code, class, subject, detail int, text string) *smtp.SMTPError {
+	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{class, subject, detail}, Message: text}
 }

@@ -14,7 +14,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
 const (
@@ -22,47 +26,68 @@ const (
 	renewBefore     = 30 * 24 * time.Hour
 )
 
-// tlsConfig is what listeners do TLS with.
-func tlsConfig(cert tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-}
-
-// certificate returns the one that cfg names, or else the self-signed one in
-// dir. That is made, and made is true, where there is none that will do: one
-// for another hostname, or about to expire.
-func certificate(cfg *Config, dir string) (cert tls.Certificate, made bool, err error) {
-	if cfg.TLS.Certificate != "" {
-		cert, err = tls.LoadX509KeyPair(cfg.TLS.Certificate, cfg.TLS.Key)
-		if err != nil {
-			err = fmt.Errorf("tls: %w", err)
-		}
-		return cert, false, err
+// pairs are the files of the certificates that cfg names, or else those of the
+// self-signed one in dir. That is made, and made tells until when it is good,
+// where there is none that will do: one for another hostname, or about to expire.
+func pairs(cfg *Config, dir string) (files []tlsconf.Pair, made time.Time, err error) {
+	for _, c := range cfg.TLS.Certificates {
+		files = append(files, tlsconf.Pair{Certificate: c.Certificate, Key: c.Key})
 	}
-	certFile, keyFile := filepath.Join(dir, "certificate.pem"), filepath.Join(dir, "key.pem")
-	certPEM, err := os.ReadFile(certFile)
+	if len(files) > 0 {
+		return files, made, nil
+	}
+	own := tlsconf.Pair{Certificate: filepath.Join(dir, "certificate.pem"), Key: filepath.Join(dir, "key.pem")}
+	files = []tlsconf.Pair{own}
+	certPEM, err := os.ReadFile(own.Certificate)
 	if err == nil {
 		var keyPEM []byte
-		if keyPEM, err = os.ReadFile(keyFile); err == nil {
+		if keyPEM, err = os.ReadFile(own.Key); err == nil {
 			// A pair that does not fit together is one that a crash kept from being
 			// written whole.
 			cert, err := tls.X509KeyPair(certPEM, keyPEM)
 			if err == nil && cert.Leaf.VerifyHostname(cfg.Hostname) == nil && time.Until(cert.Leaf.NotAfter) > renewBefore {
-				return cert, false, nil
+				return files, made, nil
 			}
 		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return cert, false, err
+		return nil, made, err
 	}
-	certPEM, keyPEM, err := selfSigned(cfg.Hostname, time.Now())
+	now := time.Now()
+	certPEM, keyPEM, err := selfSigned(cfg.Hostname, now)
 	if err != nil {
-		return cert, false, err
+		return nil, made, err
 	}
-	if err := errors.Join(writeFile(keyFile, keyPEM, 0o600), writeFile(certFile, certPEM, 0o644)); err != nil {
-		return cert, false, err
+	return files, now.Add(certificateLife), errors.Join(writeFile(own.Key, keyPEM, 0o600), writeFile(own.Certificate, certPEM, 0o644))
+}
+
+// tlsConfig is what a listener does TLS with.
+func (cfg *Config) tlsConfig(l *Listener, certificates tlsconf.Source) (*tls.Config, error) {
+	cas, err := cfg.Auth.authorities()
+	if err != nil {
+		return nil, err
 	}
-	cert, err = tls.X509KeyPair(certPEM, keyPEM)
-	return cert, true, err
+	return tlsconf.Server(l.level(), tlsconf.ServerConfig{
+		Certificates:  certificates,
+		ClientCAs:     cas,
+		AnyClientCert: slices.ContainsFunc(cfg.Auth.Certificates, func(c ClientCertificate) bool { return strings.HasPrefix(c.Name, "sha256:") }),
+	})
+}
+
+// authorities are those that sign clients' certificates, nil for none.
+func (a *Auth) authorities() (*x509.CertPool, error) {
+	if a.Authorities == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(a.Authorities)
+	if err != nil {
+		return nil, fmt.Errorf("auth.authorities: %w", err)
+	}
+	cas := x509.NewCertPool()
+	if !cas.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("auth.authorities: %s has no certificate", a.Authorities)
+	}
+	return cas, nil
 }
 
 // selfSigned makes a certificate for hostname and this machine, and its key.

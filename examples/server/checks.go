@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/auth"
 	"github.com/smtpguard/smtpguard/examples/server/internal/maildir"
 	"github.com/smtpguard/smtpguard/relay"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
 // rules says who may relay where. Without a route there is no elsewhere.
@@ -55,49 +57,6 @@ func grants(gs []Grant) []relay.Grant {
 	return all
 }
 
-// loginRequired refuses mail without a login (RFC 6409, section 4.3).
-func loginRequired() smtpguard.Check {
-	return smtpguard.Check{
-		Name:   "login-required",
-		Always: true,
-		Mail: func(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
-			if _, ok := tx.Conn().Login(); ok {
-				return smtpguard.Verdict{}, nil
-			}
-			text := "Authentication required"
-			if _, ok := tx.Conn().TLS(); !ok {
-				text = "Authentication required, after STARTTLS" // RFC 3207, section 4
-			}
-			return smtpguard.Verdict{
-				Action: smtpguard.Reject,
-				Reply:  reply(530, 5, 7, 0, text), // RFC 4954, section 6
-				Reason: "no login",
-			}, nil
-		},
-	}
-}
-
-// ownSender refuses a reverse-path that is not the user's own (RFC 6409,
-// section 6.1). The null reverse-path is everybody's: mail programs send
-// receipts with it (RFC 8098, section 3).
-func ownSender(cfg *Config) smtpguard.Check {
-	return smtpguard.Check{
-		Name:   "own-sender",
-		Always: true,
-		Mail: func(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
-			login, ok := tx.Conn().Login()
-			if !ok || tx.From() == "" || cfg.owns(login, tx.From()) {
-				return smtpguard.Verdict{}, nil
-			}
-			return smtpguard.Verdict{
-				Action: smtpguard.Reject,
-				Reply:  reply(550, 5, 7, 1, "Not your address"),
-				Reason: "reverse-path is not the login's",
-			}, nil
-		},
-	}
-}
-
 // ownReturnPath removes Return-Path fields, because the one we write is to be
 // the only one (RFC 5321, section 4.4).
 func ownReturnPath() smtpguard.Check {
@@ -110,33 +69,43 @@ func ownReturnPath() smtpguard.Check {
 	}
 }
 
-// submitted is mail that came in on a listener for submission.
+// fromServers is true of clients at listeners that are not for submission.
+func fromServers(cfg *Config) smtpguard.Predicate {
+	return func(c *smtpguard.Conn, _ *smtpguard.Transaction, _ *smtpguard.Recipient) bool {
+		return !slices.Contains(cfg.submissions(), c.Listener())
+	}
+}
+
+// requirement is what is taken over TLS alone.
+func (cfg *Config) requirement() tlsconf.Requirement {
+	r := &cfg.TLS.Require
+	return tlsconf.Requirement{Mail: r.Mail, From: r.From, To: r.To, Reports: r.Reports}
+}
+
+// authChecks want TLS, a login and one's own name.
+func (cfg *Config) authChecks(l *logins) ([]smtpguard.Check, error) {
+	overTLS, err := tlsconf.RequireTLS(cfg.requirement())
+	if err != nil {
+		return nil, err
+	}
+	// A login that is no address is one at our first domain.
+	senders, err := auth.NewSenders(auth.SendersConfig{Domain: strings.TrimPrefix(cfg.Domains[0], "*.")})
+	if err != nil {
+		return nil, err
+	}
+	checks := []smtpguard.Check{overTLS}
+	if len(cfg.Auth.Certificates) > 0 { // servers do not use AUTH
+		checks = append(checks, smtpguard.When(fromServers(cfg), l.certificates.Check()))
+	}
+	if at := cfg.submissions(); len(at) > 0 {
+		checks = append(checks, auth.Required(at...))
+	}
+	return append(checks, smtpguard.When(submitted(cfg), senders.Check())), nil
+}
+
+// submitted is true of clients at listeners for submission.
 func submitted(cfg *Config) smtpguard.Predicate {
 	return func(c *smtpguard.Conn, _ *smtpguard.Transaction, _ *smtpguard.Recipient) bool {
-		return slices.ContainsFunc(cfg.Listeners, func(l Listener) bool {
-			return l.Name == c.Listener() && l.Kind == submission
-		})
+		return slices.Contains(cfg.submissions(), c.Listener())
 	}
-}
-
-// owns reports whether addr, detail or not, belongs to login.
-func (cfg *Config) owns(login, addr string) bool {
-	i := slices.IndexFunc(cfg.Users, func(u User) bool { return u.Name == login })
-	if i < 0 {
-		return false
-	}
-	own := cfg.Users[i].Addresses
-	if len(own) == 0 {
-		for _, d := range cfg.Domains {
-			own = append(own, login+"@"+d)
-		}
-	}
-	return slices.ContainsFunc(own, func(a string) bool { return sameUser(a, addr) })
-}
-
-// sameUser reports whether two addresses are one user's.
-func sameUser(a, b string) bool {
-	i, j := strings.LastIndexByte(a, '@'), strings.LastIndexByte(b, '@')
-	return i > 0 && j > 0 && strings.EqualFold(a[i:], b[j:]) &&
-		maildir.Name(maildir.User(a[:i])) == maildir.Name(maildir.User(b[:j]))
 }

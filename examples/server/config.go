@@ -10,6 +10,7 @@ import (
 	"github.com/smtpguard/smtpguard/blocklist"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
 // defaults is the file that says what every key means.
@@ -26,13 +27,10 @@ type Config struct {
 	Route     Route      `yaml:"route"`
 	Relay     []Grant    `yaml:"relay"`
 	Relayed   []Relayed  `yaml:"relayed"`
-	Users     []User     `yaml:"users"`
+	Auth      Auth       `yaml:"auth"`
 	Listeners []Listener `yaml:"listeners"`
-	TLS       struct {
-		Certificate string `yaml:"certificate"`
-		Key         string `yaml:"key"`
-	} `yaml:"tls"`
-	Limits Limits `yaml:"limits"`
+	TLS       TLS        `yaml:"tls"`
+	Limits    Limits     `yaml:"limits"`
 
 	OwnNetworks []network   `yaml:"own-networks"`
 	Concurrency Concurrency `yaml:"concurrency"`
@@ -75,11 +73,35 @@ type Relayed struct {
 	Route  Route  `yaml:"route"`
 }
 
-// User may log in.
-type User struct {
-	Name      string   `yaml:"name"`
-	Hash      string   `yaml:"hash"`
-	Addresses []string `yaml:"addresses"`
+// Auth says who may log in, and how.
+type Auth struct {
+	Passwords    string              `yaml:"passwords"`
+	Mechanisms   []string            `yaml:"mechanisms"`
+	Authorities  string              `yaml:"authorities"`
+	Certificates []ClientCertificate `yaml:"certificates"`
+}
+
+// ClientCertificate is whose a certificate is.
+type ClientCertificate struct {
+	Name  string `yaml:"name"`
+	Login string `yaml:"login"`
+}
+
+// TLS is what the wire is protected with, and where it has to be.
+type TLS struct {
+	Certificates []Pair `yaml:"certificates"`
+	Require      struct {
+		Mail    bool     `yaml:"mail"`
+		From    []string `yaml:"from"`
+		To      []string `yaml:"to"`
+		Reports []string `yaml:"reports"`
+	} `yaml:"require"`
+}
+
+// Pair is a certificate and its key, as files.
+type Pair struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
 }
 
 // Listener is a socket.
@@ -88,6 +110,7 @@ type Listener struct {
 	Kind    kind      `yaml:"kind"`
 	Address string    `yaml:"address"`
 	TLS     tlsMode   `yaml:"tls"`
+	Level   *level    `yaml:"level"`
 	Wait    *duration `yaml:"wait"`
 	NoWait  []network `yaml:"no-wait"`
 	Proxy   []network `yaml:"proxy"`
@@ -102,6 +125,17 @@ func (l *Listener) wait() time.Duration {
 		return 2 * time.Second
 	}
 	return 0
+}
+
+// level is how much of TLS is asked of clients.
+func (l *Listener) level() tlsconf.Level {
+	switch {
+	case l.Level != nil:
+		return tlsconf.Level(*l.Level)
+	case l.Kind == inbound:
+		return tlsconf.MX
+	}
+	return tlsconf.Submission
 }
 
 // Limits bounds clients.
@@ -225,6 +259,7 @@ type (
 	listWord    blocklist.Word
 	listKind    blocklist.Kind
 	away        redisstore.Away
+	level       tlsconf.Level
 )
 
 func prefixes(ns []network) []netip.Prefix {

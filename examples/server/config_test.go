@@ -12,6 +12,7 @@ import (
 
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
+	"github.com/smtpguard/smtpguard/tlsconf"
 
 	"github.com/smtpguard/smtpguard"
 )
@@ -23,6 +24,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := func(d time.Duration) *duration { x := duration(d); return &x }
+	at := func(l tlsconf.Level) *level { x := level(l); return &x }
 	want := &Config{
 		Hostname:  "mail.example.org",
 		Domains:   []string{"example.org"},
@@ -30,11 +32,11 @@ func TestDefaults(t *testing.T) {
 		Route:     Route{TLS: startTLS},
 		Relay:     []Grant{{Name: "logins", Logins: []string{"*"}, Networks: []network{}, To: []string{"*"}}},
 		Relayed:   []Relayed{},
-		Users:     []User{{Name: "demo", Addresses: []string{}}},
+		Auth:      Auth{Mechanisms: []string{"EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}, Certificates: []ClientCertificate{}},
 		Listeners: []Listener{
-			{"inbound", inbound, "127.0.0.1:2525", startTLS, wait(2 * time.Second), []network{}, []network{}},
-			{"submission", submission, "127.0.0.1:2587", startTLS, wait(0), []network{}, []network{}},
-			{"submissions", submission, "127.0.0.1:2465", implicit, wait(0), []network{}, []network{}},
+			{"inbound", inbound, "127.0.0.1:2525", startTLS, at(tlsconf.MX), wait(2 * time.Second), []network{}, []network{}},
+			{"submission", submission, "127.0.0.1:2587", startTLS, at(tlsconf.Submission), wait(0), []network{}, []network{}},
+			{"submissions", submission, "127.0.0.1:2465", implicit, at(tlsconf.Submission), wait(0), []network{}, []network{}},
 		},
 		Limits: Limits{
 			MessageOctets: 32 << 20, Recipients: 100, Connections: 1000, Errors: 20, IdleCommands: 100, MinRate: 100,
@@ -60,6 +62,8 @@ func TestDefaults(t *testing.T) {
 		Shutdown: duration(20 * time.Second),
 	}
 	want.Octets.Rules = []OctetRule{}
+	want.TLS.Certificates = []Pair{}
+	want.TLS.Require.From, want.TLS.Require.To, want.TLS.Require.Reports = []string{}, []string{}, []string{}
 	want.Log.Format = textLog
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("defaults are\n%+v\nwant\n%+v", cfg, want)
@@ -176,12 +180,14 @@ func TestBadFiles(t *testing.T) {
 		"relay: [{networks: [0.0.0.0/0], to: ['*']}]": `relay[0]: Networks[0] 0.0.0.0/0: fits everybody`,
 		"relay: [{networks: [192.0.2.1]}]":            `relay[0]: To: is empty`,
 		"relayed: [{domain: a.example}]":              `relayed[0].route.address: "" is not host:port`,
-		"domains: [a.example]\nrelayed: [{domain: a.example, route: {address: 'b:1'}}]": `2:20: relayed[0].domain: "a.example" is one of domains`,
-		"users: [{name: 'a:b'}]":             `1:16: users[0].name: "a:b" is no login`,
-		"users: [{name: a}, {name: a}]":      `1:27: users[1].name: "a" is there already`,
-		"users: [{name: a, hash: secret}]":   `1:25: users[0].hash: is no bcrypt hash`,
-		"users: [{name: a, addresses: [b]}]": `1:31: users[0].addresses[0]: "b" is no address`,
-		"listeners: []":                      `listeners: is empty: nobody could connect`,
+		"domains: [a.example]\nrelayed: [{domain: a.example, route: {address: 'b:1'}}]":                                            `2:20: relayed[0].domain: "a.example" is one of domains`,
+		"auth: {mechanisms: [CRAM-MD5]}":                                                                                           `1:20: auth.mechanisms[0]: `,
+		"auth: {certificates: [{name: 'dns:a.example'}]}":                                                                          `auth.certificates[0].login: `,
+		"auth: {certificates: [{name: x, login: a}]}":                                                                              `1:30: auth.certificates[0].name: `,
+		"auth: {certificates: [{name: 'dns:a', login: a}]}":                                                                        `needs authorities`,
+		"tls: {require: {to: ['a b']}}":                                                                                            `tls.require: `,
+		"listeners:\n- level: old":                                                                                                 `2:10: listeners[0].level: "old" is none of mx, strict, submission`,
+		"listeners: []":                                                                                                            `listeners: is empty: nobody could connect`,
 		"listeners:\n- {name: a, kind: submission, tls: none, address: '127.0.0.1:1'}":                                             `2:36: listeners[0].tls: submission needs TLS`,
 		"listeners:\n- {name: a, address: '127.0.0.1:1', tls: none}":                                                               `listeners[0]: has no kind`,
 		"listeners:\n- {name: a, kind: inbound, address: '127.0.0.1:1'}":                                                           `listeners[0]: has no tls`,
@@ -190,12 +196,12 @@ func TestBadFiles(t *testing.T) {
 		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1', wait: 0s, no-wait: [10.0.0.0/8]}":                       `listeners[0].no-wait: there is no wait`,
 		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1', proxy: ['::/0']}":                                       `listeners[0].proxy[0]: would let anybody say`,
 		"listeners:\n- {name: a, kind: inbound, tls: none, address: 'a:1'}\n- {name: a, kind: inbound, tls: none, address: 'a:1'}": `3:10: listeners[1].name: "a" is there already`,
-		"tls: {key: k}":                      `tls: certificate and key come together`,
-		"octets: {rules: [{policy: allow}]}": `octets.rules[0]: names no network and no login`,
-		"limits: {recipients: 5}":            `1:22: limits.recipients: must be 100 or more (RFC 5321, section 4.5.3.1.8)`,
-		"limits: {lifetime: 2s}":             `1:20: limits.lifetime: 2s is over before the wait of listener inbound, 2s`,
-		"relay: [{networks: [0.0.0.0/0]}]":   `0.0.0.0/0: fits everybody: that is an open relay; To: is empty`,
-		"limits: {lifetime: 0s}":             `1:20: limits.lifetime: must be more than 0s`,
+		"tls: {certificates: [{key: k}]}":                                                                                          `tls.certificates[0]: certificate and key come together`,
+		"octets: {rules: [{policy: allow}]}":                                                                                       `octets.rules[0]: names no network and no login`,
+		"limits: {recipients: 5}":                                                                                                  `1:22: limits.recipients: must be 100 or more (RFC 5321, section 4.5.3.1.8)`,
+		"limits: {lifetime: 2s}":                                                                                                   `1:20: limits.lifetime: 2s is over before the wait of listener inbound, 2s`,
+		"relay: [{networks: [0.0.0.0/0]}]":                                                                                         `0.0.0.0/0: fits everybody: that is an open relay; To: is empty`,
+		"limits: {lifetime: 0s}":                                                                                                   `1:20: limits.lifetime: must be more than 0s`,
 
 		"rates: [{name: a, unit: mails}]":                               `1:25: rates[0].unit: "mails" is none of commands, connections,`,
 		"rates: [{name: a, unit: messages, limits: [5 an hour]}]":       `1:44: rates[0].limits[0]: "5 an hour" is no limit, such as 20/1h`,
@@ -236,8 +242,18 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.TLS.Certificate, cfg.TLS.Key = "/nonexistent/c.pem", "/nonexistent/k.pem"
-	if err := check(cfg); err == nil || !strings.Contains(err.Error(), "tls: ") {
-		t.Errorf("error is %v", err)
+	fails := func(want string) {
+		t.Helper()
+		if err := check(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %s", err, want)
+		}
 	}
+	cfg.TLS.Certificates = []Pair{{"/nonexistent/c.pem", "/nonexistent/k.pem"}}
+	fails("tls: ")
+	cfg.TLS.Certificates = nil
+	cfg.Auth.Passwords = "/nonexistent/passwords"
+	fails("passwords")
+	cfg.Auth.Passwords = ""
+	cfg.Auth.Authorities = "server.yaml"
+	fails("auth.authorities: server.yaml has no certificate")
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/smtpguard/smtpguard/internal/require"
 	"github.com/smtpguard/smtpguard/smtpguardtest"
-	"golang.org/x/crypto/bcrypt"
 )
 
 // beyond are the cases that go-smtp breaks inside TLS, where nobody but it sees
@@ -23,19 +22,15 @@ var beyond = []string{
 
 // kitTarget starts a server for the attack kit.
 func kitTarget(t *testing.T) (*running, smtpguardtest.Target) {
-	hash, err := bcrypt.GenerateFromPassword([]byte("password"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := start(t, "wait: 20ms", fmt.Sprintf(`
-users: [{name: demo, hash: %q}]
+auth: {passwords: %q}
 limits:
   message-octets: 131072
   command-timeout: 250ms
   body-timeout: 250ms
   lifetime: 3s
   slow: 0s
-`, hash))
+`, passwords(t, "demo", "password")))
 	return r, smtpguardtest.Target{
 		Recipient: "kit@example.org",
 		Foreign:   "victim@example.com",
@@ -68,11 +63,11 @@ func TestKit(t *testing.T) {
 		{"inbound", func(target *smtpguardtest.Target) { target.PreGreeting = 20 * time.Millisecond }},
 		{"submission", func(target *smtpguardtest.Target) {
 			target.Submission, target.User, target.Password = true, "demo", "password"
-			target.Sender = "demo@example.org"
+			target.Sender, target.Own = "demo@example.org", "demo@example.org"
 		}},
 		{"submissions", func(target *smtpguardtest.Target) {
 			target.Submission, target.User, target.Password = true, "demo", "password"
-			target.Sender, target.ImplicitTLS = "demo@example.org", true
+			target.Sender, target.Own, target.ImplicitTLS = "demo@example.org", "demo@example.org", true
 		}},
 	} {
 		t.Run(tt.listener, func(t *testing.T) {

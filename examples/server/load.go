@@ -19,6 +19,7 @@ import (
 	"github.com/smtpguard/smtpguard/blocklist"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
 // load returns the defaults, and what the file at path says over them; "" is no
@@ -262,6 +263,14 @@ func (a *away) UnmarshalYAML(n ast.Node) error {
 	return word(n, a, map[string]away{
 		"local": away(redisstore.Local), "closed": away(redisstore.Closed), "open": away(redisstore.Open),
 	})
+}
+
+func (l *level) UnmarshalYAML(n ast.Node) error {
+	words := make(map[string]level)
+	for _, x := range []tlsconf.Level{tlsconf.Submission, tlsconf.MX, tlsconf.Strict} {
+		words[x.String()] = level(x)
+	}
+	return word(n, l, words)
 }
 
 // UnmarshalYAML reads "20/1h", and "none" for no limit.

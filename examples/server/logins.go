@@ -1,135 +1,149 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/emersion/go-smtp"
-	"golang.org/x/crypto/bcrypt"
+	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/auth"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
-const (
-	maxCost     = 14 // of a hash: a second or so a login
-	maxPassword = 72 // octets, all that bcrypt looks at
-	gateWait    = 10 * time.Second
-)
+// firstLogin is made where there is nobody.
+const firstLogin = "demo"
 
-// gate bounds how many passwords are checked at once, because each check is
-// work that a stranger makes us do.
-type gate chan struct{}
-
-// logins are the users and their hashes.
-type logins struct {
-	hashes map[string][]byte
-	decoy  []byte // for who is no user, so that it takes as long to say so
-	gate   gate
-}
-
-// newLogins takes users' hashes from cfg, or from the file "passwords" in dir.
-// Who has none gets a random password, which out is told, once.
-func newLogins(cfg *Config, dir string, g gate, out io.Writer) (*logins, error) {
-	file := filepath.Join(dir, "passwords")
-	kept, err := readPasswords(file)
-	if err != nil {
-		return nil, err
-	}
-	l := &logins{hashes: make(map[string][]byte), gate: g}
-	cost, made := bcrypt.DefaultCost, false
-	for _, u := range cfg.Users {
-		hash, ok := kept[u.Name]
-		switch {
-		case u.Hash != "":
-			hash = u.Hash
-		case ok:
-			fmt.Fprintf(out, "login %s: its hash is in %s; remove the line and start again for a new password\n", u.Name, file)
-		default:
+// openPasswords opens the password file that cfg names, or else the one in dir.
+// That is made where there is none, with one login, whose password out is told,
+// once.
+func openPasswords(cfg *Config, dir string, out io.Writer, log *slog.Logger) (*auth.File, error) {
+	path := cfg.Auth.Passwords
+	if path == "" {
+		path = filepath.Join(dir, "passwords")
+		if b, err := os.ReadFile(path); errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 {
 			password := rand.Text()
-			b, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
-			if err != nil {
+			if err := writePasswords(path, firstLogin, password); err != nil {
 				return nil, err
 			}
-			hash, made = string(b), true
-			kept[u.Name] = hash
-			fmt.Fprintf(out, "login %s: password %s (printed this once; its hash is in %s)\n", u.Name, password, file)
-		}
-		c, err := bcrypt.Cost([]byte(hash))
-		if err != nil || c > maxCost {
-			return nil, fmt.Errorf("%s: login %s has no bcrypt hash of a cost up to %d", file, u.Name, maxCost)
-		}
-		cost = max(cost, c)
-		l.hashes[u.Name] = []byte(hash)
-	}
-	if made {
-		if err := writePasswords(file, kept); err != nil {
+			fmt.Fprintf(out, "login %s: password %s (printed this once; its hash is in %s)\n", firstLogin, password, path)
+		} else if err != nil {
 			return nil, err
 		}
 	}
-	l.decoy, err = bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
+	file, err := auth.OpenFile(auth.FileConfig{Path: path, Report: func(err error) {
+		if err != nil {
+			log.Error("password file not taken over: the old one stays in force", "error", err.Error())
+		} else {
+			log.Info("password file taken over")
+		}
+	}})
+	if err == nil {
+		fmt.Fprintln(out, "passwords:", path)
+	}
+	return file, err
+}
+
+// writePasswords makes a password file of one login, with a hash for a password
+// that the client sends, and keys for one that it does not.
+func writePasswords(path, login, password string) error {
+	var b strings.Builder
+	for _, kind := range []auth.Kind{auth.Argon2id, auth.ScramKeysSHA256} {
+		hash, err := auth.NewHash(kind, password)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%s:%s\n", login, hash)
+	}
+	return writeFile(path, []byte(b.String()), 0o600)
+}
+
+// secret returns 32 random octets kept in dir.
+func secret(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "secret")
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) < 32 || errors.Is(err, fs.ErrNotExist) {
+		b = make([]byte, 32)
+		rand.Read(b)
+		err = writeFile(path, b, 0o600)
+	}
+	return b, err
+}
+
+// logins is who may log in, and how it is found out.
+type logins struct {
+	file         *auth.File
+	certificates *tlsconf.Identities
+	auth         *auth.Auth // nil without a listener for submission
+}
+
+// newLogins builds what cfg says of logins on a password file; tc is what
+// listeners for submission do TLS with.
+func newLogins(cfg *Config, file *auth.File, secret []byte, tc *tls.Config, log *slog.Logger) (l logins, err error) {
+	l.file = file
+	cas, err := cfg.Auth.authorities()
+	if err != nil {
+		return l, err
+	}
+	names := make(map[string]string)
+	for _, c := range cfg.Auth.Certificates {
+		names[c.Name] = c.Login
+	}
+	l.certificates, err = tlsconf.NewIdentities(tlsconf.IdentitiesConfig{Logins: names, CAs: cas})
+	if err != nil {
+		return l, err
+	}
+	at := cfg.submissions()
+	if len(at) == 0 {
+		return l, nil
+	}
+	shown, err := auth.ServerCertificates(tc)
+	if err != nil {
+		return l, err
+	}
+	l.auth, err = auth.New(auth.Config{
+		Store:        file,
+		External:     l.external,
+		Mechanisms:   cfg.Auth.Mechanisms,
+		Listeners:    at,
+		Certificates: shown,
+		Secret:       secret,
+		Observe:      smtpguard.LogEvents(log),
+	})
 	return l, err
 }
 
-// readPasswords reads lines of name:hash.
-func readPasswords(file string) (map[string]string, error) {
-	kept := make(map[string]string)
-	b, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+// external is whose certificate a client has shown.
+func (l *logins) external(ctx context.Context, state tls.ConnectionState) (*auth.Identity, error) {
+	login, ok := l.certificates.Login(state)
+	if !ok {
+		return nil, auth.ErrCredentials
 	}
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' {
-			continue
+	return l.file.Identity(ctx, login)
+}
+
+// wrap gives the backend of a listener AUTH, where it is for submission.
+func (l *logins) wrap(k kind, next smtp.Backend) smtp.Backend {
+	if k != submission {
+		return next
+	}
+	return l.auth.Wrap(next)
+}
+
+// submissions are the listeners where logins are wanted.
+func (cfg *Config) submissions() (names []string) {
+	for _, l := range cfg.Listeners {
+		if l.Kind == submission {
+			names = append(names, l.Name)
 		}
-		name, hash, ok := strings.Cut(line, ":")
-		if !ok {
-			return nil, fmt.Errorf("%s:%d: not name:hash", file, n)
-		}
-		kept[name] = hash
 	}
-	return kept, lines.Err()
-}
-
-func writePasswords(file string, kept map[string]string) error {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(kept)) {
-		fmt.Fprintf(&b, "%s:%s\n", name, kept[name])
-	}
-	return writeFile(file, []byte(b.String()), 0o600)
-}
-
-// check judges a password. Its error is the reply to give.
-func (l *logins) check(ctx context.Context, name, password string) error {
-	ctx, cancel := context.WithTimeout(ctx, gateWait)
-	defer cancel()
-	select {
-	case l.gate <- struct{}{}:
-		defer func() { <-l.gate }()
-	case <-ctx.Done():
-		return reply(454, 4, 3, 2, "Too many logins at once, try again later") // X.3: no guess
-	}
-	hash, known := l.hashes[name]
-	if !known {
-		hash = l.decoy
-	}
-	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || !known || len(password) > maxPassword {
-		return smtp.ErrAuthFailed
-	}
-	return nil
-}
-
-func reply(code, class, subject, detail int, text string) *smtp.SMTPError {
-	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{class, subject, detail}, Message: text}
+	return names
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
-	"context"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,78 +16,75 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"golang.org/x/crypto/bcrypt"
+
+	"github.com/smtpguard/smtpguard/auth"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
-func TestLogins(t *testing.T) {
+func TestPasswords(t *testing.T) {
 	dir := t.TempDir()
-	hash, err := bcrypt.GenerateFromPassword([]byte("given"), bcrypt.MinCost)
+	file := filepath.Join(dir, "passwords")
+	quiet := slog.New(slog.DiscardHandler)
+	var out strings.Builder
+	first, err := openPasswords(new(Config), dir, &out, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := &Config{Users: []User{{Name: "demo"}, {Name: "ann", Hash: string(hash)}}}
-	var out strings.Builder
-	if _, err := newLogins(cfg, dir, make(gate, 1), &out); err != nil {
-		t.Fatal(err)
-	}
+	defer first.Close()
 	m := regexp.MustCompile(`^login demo: password (\S{20,}) \(`).FindStringSubmatch(out.String())
 	if m == nil {
 		t.Fatalf("printed is %q", out.String())
 	}
 	password := m[1]
-	file := filepath.Join(dir, "passwords")
 	kept, err := os.ReadFile(file)
-	if err != nil || strings.Contains(string(kept), password) || !strings.HasPrefix(string(kept), "demo:$2") || strings.Contains(string(kept), "ann") {
+	if err != nil || strings.Contains(string(kept), password) || !strings.HasPrefix(string(kept), "demo:$argon2id$") {
 		t.Errorf("kept is %q, %v", kept, err)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode is %v, %v", info.Mode(), err)
 	}
+	if !first.ScramTerms(auth.ScramSHA256).Every {
+		t.Error("no SCRAM for the login that was made")
+	}
 
 	out.Reset()
-	l, err := newLogins(cfg, dir, make(gate, 1), &out) // a later start
+	later, err := openPasswords(new(Config), dir, &out, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), password) || !strings.Contains(out.String(), file) {
+	defer later.Close()
+	if out.String() != "passwords: "+file+"\n" {
 		t.Errorf("later printed is %q", out.String())
 	}
-	for _, tt := range []struct {
-		name, password string
-		want           error
-	}{
-		{"demo", password, nil},
-		{"ann", "given", nil},
-		{"demo", "given", smtp.ErrAuthFailed},
-		{"demo", "", smtp.ErrAuthFailed},
-		{"demo", password + strings.Repeat("x", maxPassword), smtp.ErrAuthFailed},
-		{"nobody", password, smtp.ErrAuthFailed},
-		{"", "", smtp.ErrAuthFailed},
-	} {
-		if err := l.check(context.Background(), tt.name, tt.password); err != tt.want {
-			t.Errorf("check(%q, %q) = %v", tt.name, tt.password, err)
-		}
+	if _, err := later.Verify(t.Context(), "demo", password); err != nil {
+		t.Error(err)
+	}
+	if _, err := later.Verify(t.Context(), "demo", "guess"); !errors.Is(err, auth.ErrCredentials) {
+		t.Errorf("a guess: %v", err)
 	}
 
-	l.gate <- struct{}{} // somebody is being checked
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	var busy *smtp.SMTPError
-	if err := l.check(ctx, "demo", password); !errors.As(err, &busy) || busy.Code != 454 {
-		t.Errorf("with the gate shut: %v", err)
+	for text, want := range map[string]string{"# x\ndemo\n": ":2: ", "demo:secret\n": ":1: "} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openPasswords(new(Config), dir, io.Discard, quiet); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 
-func TestBadPasswordFile(t *testing.T) {
-	for text, want := range map[string]string{"# x\ndemo\n": ":2: not name:hash", "demo:secret\n": "login demo has no bcrypt hash"} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "passwords"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := newLogins(&Config{Users: []User{{Name: "demo"}}}, dir, make(gate, 1), new(strings.Builder))
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", text, err)
-		}
+func TestSecret(t *testing.T) {
+	dir := t.TempDir()
+	first, err := secret(dir)
+	if err != nil || len(first) != 32 {
+		t.Fatalf("%x, %v", first, err)
+	}
+	again, err := secret(dir)
+	if err != nil || !bytes.Equal(first, again) {
+		t.Errorf("the secret is not kept: %v", err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "secret")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode is %v, %v", info.Mode(), err)
 	}
 }
 
@@ -94,9 +93,13 @@ func TestCertificate(t *testing.T) {
 	cfg := &Config{Hostname: "mail.example.org"}
 	get := func(wantMade bool) tls.Certificate {
 		t.Helper()
-		cert, made, err := certificate(cfg, dir)
-		if err != nil || made != wantMade {
-			t.Fatalf("made is %t, %v", made, err)
+		files, made, err := pairs(cfg, dir)
+		if err != nil || made.IsZero() == wantMade || len(files) != 1 {
+			t.Fatalf("%v, made until %v, %v", files, made, err)
+		}
+		cert, err := tls.LoadX509KeyPair(files[0].Certificate, files[0].Key)
+		if err != nil {
+			t.Fatal(err)
 		}
 		return cert
 	}
@@ -136,8 +139,12 @@ func TestCertificate(t *testing.T) {
 	get(true)
 	get(false)
 	// What the configuration names is never made.
-	cfg.TLS.Certificate, cfg.TLS.Key = filepath.Join(dir, "none.pem"), filepath.Join(dir, "none.pem")
-	if _, _, err := certificate(cfg, dir); err == nil {
+	named := Pair{filepath.Join(dir, "none.pem"), filepath.Join(dir, "none.key")}
+	cfg.TLS.Certificates = []Pair{named}
+	if files, made, err := pairs(cfg, dir); err != nil || !made.IsZero() || len(files) != 1 || files[0] != tlsconf.Pair(named) {
+		t.Errorf("%v, made until %v, %v", files, made, err)
+	}
+	if _, err := os.Stat(named.Certificate); err == nil {
 		t.Error("a certificate out of nothing")
 	}
 }
@@ -190,32 +197,6 @@ func TestReplyOf(t *testing.T) {
 		ec := r.EnhancedCode
 		if got := fmt.Sprintf("%d %d.%d.%d", r.Code, ec[0], ec[1], ec[2]); got != tt.want || strings.Contains(r.Message, "secret") {
 			t.Errorf("%v becomes %s %s, want %s", tt.err, got, r.Message, tt.want)
-		}
-	}
-}
-
-func TestOwns(t *testing.T) {
-	cfg := &Config{
-		Domains: []string{"example.org", "example.net"},
-		Users:   []User{{Name: "demo"}, {Name: "ann", Addresses: []string{"Ann.B@example.com"}}},
-	}
-	for _, tt := range []struct {
-		login, addr string
-		want        bool
-	}{
-		{"demo", "demo@example.org", true},
-		{"demo", "Demo+list@EXAMPLE.net", true},
-		{"demo", "ann@example.org", false},
-		{"demo", "demo@example.com", false},
-		{"demo", "demo@x@example.org", false},
-		{"demo", "demo", false},
-		{"ann", "ann.b@example.com", true},
-		{"ann", "ann@example.org", false},
-		{"other", "other@example.org", false},
-		{"", "@example.org", false},
-	} {
-		if got := cfg.owns(tt.login, tt.addr); got != tt.want {
-			t.Errorf("owns(%q, %q) = %t", tt.login, tt.addr, got)
 		}
 	}
 }

@@ -26,16 +26,13 @@ import (
 )
 
 // policy is what the server asks of every client and message, in order.
-func policy(cfg *Config, rules *relay.Relay, limits limits, own *lists) []smtpguard.Check {
-	submitted := submitted(cfg)
+func policy(rules *relay.Relay, limits limits, own *lists, auth []smtpguard.Check) []smtpguard.Check {
 	return slices.Concat([]smtpguard.Check{
 		limits.overload.Check(),
 		limits.concurrency.Check(),
 		own.check,
 		limits.rates.Check(),
-		smtpguard.When(submitted, loginRequired()),
-		smtpguard.When(submitted, ownSender(cfg)),
-	}, own.traps, []smtpguard.Check{
+	}, auth, own.traps, []smtpguard.Check{
 		rules.Check(),
 		ownReturnPath(),
 		limits.logins.Check(), // behind all that have a word at AUTH

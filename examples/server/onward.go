@@ -48,11 +48,13 @@ func (cfg *Config) handOn(tx *smtpguard.Transaction, route Route) (*onward, erro
 	if err != nil {
 		return nil, err
 	}
-	opts := &smtp.MailOptions{UTF8: tx.Opts().UTF8}
+	opts := &smtp.MailOptions{UTF8: tx.Opts().UTF8, RequireTLS: tx.Opts().RequireTLS}
 	if ok, _ := client.Extension("SMTPUTF8"); opts.UTF8 && !ok {
 		err = reply(553, 5, 6, 7, "no SMTPUTF8") // RFC 6531, section 3.5
 	} else if ok, _ := client.Extension("8BITMIME"); tx.Opts().Body == smtp.Body8BitMIME && !ok {
 		err = reply(554, 5, 6, 3, "no 8BITMIME") // RFC 6152, section 3
+	} else if ok, _ := client.Extension("REQUIRETLS"); opts.RequireTLS && !ok { // offered inside TLS alone
+		err = reply(550, 5, 7, 30, "no REQUIRETLS") // RFC 8689, section 5
 	} else {
 		err = client.Mail(quoted(tx.From()), opts)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -19,7 +20,11 @@ type next struct {
 	got  []string // envelopes and contents
 }
 
-func startNext(t *testing.T) *next {
+func startNext(t *testing.T) *next { return startNextTLS(t, nil) }
+
+// startNextTLS is a next host that has STARTTLS and REQUIRETLS, where tc is not
+// nil.
+func startNextTLS(t *testing.T, tc *tls.Config) *next {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -28,6 +33,7 @@ func startNext(t *testing.T) *next {
 	n := &next{addr: ln.Addr().String()}
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &nextSession{next: n}, nil }))
 	srv.Domain = "next.example"
+	srv.TLSConfig, srv.EnableREQUIRETLS = tc, tc != nil
 	go func() { _ = srv.Serve(ln) }() // ends with Close
 	t.Cleanup(func() { srv.Close() })
 	return n
@@ -45,8 +51,11 @@ type nextSession struct {
 	to   []string
 }
 
-func (s *nextSession) Mail(from string, _ *smtp.MailOptions) error {
+func (s *nextSession) Mail(from string, opts *smtp.MailOptions) error {
 	s.from, s.to = from, nil
+	if opts.RequireTLS {
+		s.from += " REQUIRETLS"
+	}
 	return nil
 }
 
@@ -101,7 +110,7 @@ relayed: [{domain: example.net, route: {address: %q, tls: none}}]
 `, out.addr, relayed.addr))
 	c := r.demo()
 	send := func(content string, to ...string) error {
-		err := c.SendMail("demo@example.org", to, strings.NewReader(content))
+		err := c.SendMail("demo@example.org", to, strings.NewReader("From: demo@example.org\r\n"+content))
 		if err != nil {
 			if err := c.Reset(); err != nil {
 				t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +145,7 @@ func TestPostfix(t *testing.T) {
 // system's.
 type postfix struct{ addr, dir string }
 
-func startPostfix(t *testing.T, relayhost string) *postfix {
+func startPostfix(t *testing.T, relayhost string, more ...string) *postfix {
 	t.Helper()
 	p := &postfix{addr: freeAddr(t)}
 	var err error
@@ -188,6 +189,10 @@ disable_dns_lookups = yes
 smtp_dns_support_level = disabled
 in_flow_delay = 0
 `, queue, data, p.dir, p.dir, host, port)
+	for _, line := range more {
+		name, _, _ := strings.Cut(line, " =")
+		main = regexp.MustCompile(`(?m)^`+name+` = .*\n`).ReplaceAllString(main, "") + line + "\n"
+	}
 	master := fmt.Sprintf(`
 %s inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/auth"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
-	"golang.org/x/crypto/bcrypt"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
 // problems lists what no single value shows to be wrong.
@@ -54,11 +55,8 @@ func (cfg *Config) problems() []problem {
 			bad(short(err), "relay", i)
 		}
 	}
-	cfg.userProblems(bad)
+	cfg.authProblems(bad)
 	cfg.listenerProblems(bad)
-	if (cfg.TLS.Certificate == "") != (cfg.TLS.Key == "") {
-		bad("certificate and key come together", "tls")
-	}
 	for i, r := range cfg.Octets.Rules {
 		if len(r.Networks)+len(r.Logins) == 0 {
 			bad("names no network and no login: it fits nobody", "octets", "rules", i)
@@ -140,26 +138,35 @@ func (l *List) problems(quiet *slog.Logger, i int, bad func(string, ...any), all
 	}
 }
 
-func (cfg *Config) userProblems(bad func(string, ...any)) {
-	seen := make(map[string]bool)
-	for i, u := range cfg.Users {
-		if u.Name == "" || strings.ContainsFunc(u.Name, func(r rune) bool { return r <= ' ' || r == ':' || r == '#' || r == 0x7f }) {
-			bad(fmt.Sprintf("%q is no login: it is empty, or has spaces, control characters, ':' or '#'", u.Name), "users", i, "name")
+// authProblems are those of logins and of TLS.
+func (cfg *Config) authProblems(bad func(string, ...any)) {
+	known := []string{auth.External, auth.ScramSHA256Plus, auth.ScramSHA1Plus, auth.ScramSHA256, auth.ScramSHA1, auth.Plain, auth.Login}
+	for i, m := range cfg.Auth.Mechanisms {
+		if !slices.Contains(known, m) {
+			bad(fmt.Sprintf("%q is none of %s", m, strings.Join(known, ", ")), "auth", "mechanisms", i)
 		}
-		if seen[u.Name] {
-			bad(fmt.Sprintf("%q is there already", u.Name), "users", i, "name")
+	}
+	if len(cfg.Auth.Mechanisms) == 0 {
+		bad("is empty: nobody could log in", "auth", "mechanisms")
+	}
+	for i, c := range cfg.Auth.Certificates {
+		if _, err := auth.NormalLogin(c.Login); err != nil {
+			bad(short(err), "auth", "certificates", i, "login")
 		}
-		seen[u.Name] = true
-		if u.Hash != "" {
-			if cost, err := bcrypt.Cost([]byte(u.Hash)); err != nil || cost > maxCost {
-				bad(fmt.Sprintf("is no bcrypt hash of a cost up to %d", maxCost), "users", i, "hash")
-			}
+		if _, err := tlsconf.NewIdentities(tlsconf.IdentitiesConfig{Logins: map[string]string{c.Name: "login"}}); err != nil {
+			bad(short(err), "auth", "certificates", i, "name")
 		}
-		for j, a := range u.Addresses {
-			if at := strings.LastIndexByte(a, '@'); at < 1 || at == len(a)-1 {
-				bad(fmt.Sprintf("%q is no address", a), "users", i, "addresses", j)
-			}
+		if c.Name != "" && !strings.HasPrefix(c.Name, "sha256:") && cfg.Auth.Authorities == "" {
+			bad("needs authorities: whose certificate else says so?", "auth", "certificates", i, "name")
 		}
+	}
+	for i, p := range cfg.TLS.Certificates {
+		if p.Certificate == "" || p.Key == "" {
+			bad("certificate and key come together", "tls", "certificates", i)
+		}
+	}
+	if _, err := tlsconf.RequireTLS(cfg.requirement()); err != nil {
+		bad(short(err), "tls", "require")
 	}
 }
 
@@ -258,7 +265,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

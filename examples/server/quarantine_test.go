@@ -36,7 +36,7 @@ func serveChecks(t *testing.T, dir string, checks ...smtpguard.Check) string {
 		t.Fatal(err)
 	}
 	b := &backend{cfg: cfg, store: store, log: slog.New(slog.DiscardHandler)}
-	srv := smtp.NewServer(guard.Wrap(b.of(inbound)))
+	srv := smtp.NewServer(guard.Wrap(b))
 	srv.Domain = cfg.Hostname
 	if err := smtpguard.Harden(srv); err != nil {
 		t.Fatal(err)

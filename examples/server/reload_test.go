@@ -102,9 +102,9 @@ func TestReload(t *testing.T) {
 
 	// What is invalid, or takes a restart, changes nothing.
 	for bad, want := range map[string]string{
-		string(text) + "domains: [example.com]\nhostnme: x\n":                                "hostnme",
-		strings.Replace(string(text), in, freeAddr(t), 1) + "domains: [example.com]\n":       "that takes a restart",
-		string(text) + "domains: [example.com]\ntls: {certificate: none.pem, key: none.pem}": "none.pem",
+		string(text) + "domains: [example.com]\nhostnme: x\n":                                                  "hostnme",
+		strings.Replace(string(text), in, freeAddr(t), 1) + "domains: [example.com]\n":                         "that takes a restart",
+		string(text) + "domains: [example.com]\ntls: {certificates: [{certificate: none.pem, key: none.pem}]}": "none.pem",
 	} {
 		r.configure(bad)
 		r.reload("configuration not reloaded")
@@ -132,7 +132,7 @@ func TestReload(t *testing.T) {
 	} else {
 		c.Close()
 	}
-	r.configure(string(text) + "tls: {certificate: own.pem, key: own.key}\n")
+	r.configure(string(text) + "tls: {certificates: [{certificate: own.pem, key: own.key}]}\n")
 	r.reload("configuration reloaded")
 	if c, err := smtp.DialTLS(r.addr["submissions"], first); err == nil {
 		c.Close()
@@ -214,7 +214,7 @@ func TestRestart(t *testing.T) {
 	if n := strings.Count(r.out.String(), password); n != 1 {
 		t.Errorf("the password was printed %d times", n)
 	}
-	if file := r.data("passwords"); !strings.Contains(r.out.String(), "login demo: its hash is in "+file) {
+	if file := r.data("passwords"); !strings.Contains(r.out.String(), "passwords: "+file) {
 		t.Errorf("%s is not named:\n%s", file, r.out.String())
 	}
 	c, err := smtp.DialTLS(r.addr["submissions"], trust)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +15,13 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/auth"
 	"github.com/smtpguard/smtpguard/blocklist"
 	"github.com/smtpguard/smtpguard/examples/server/internal/maildir"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
-
-// passwordChecks bounds how many passwords are checked at once.
-const passwordChecks = 2
 
 // service is the running program: what outlives a reload.
 type service struct {
@@ -32,7 +30,6 @@ type service struct {
 	out    io.Writer
 	errs   io.Writer // logs
 	store  *maildir.Store
-	gate   gate
 	kept   *kept
 	socket map[string]*net.TCPListener // by address as configured
 	gen    *generation
@@ -44,7 +41,7 @@ type service struct {
 
 // newService opens the data folder and the sockets of cfg, and serves.
 func newService(file, dir string, cfg *Config, out, errs io.Writer) (*service, error) {
-	s := &service{file: file, dir: dir, out: out, errs: errs, gate: make(gate, passwordChecks), socket: make(map[string]*net.TCPListener)}
+	s := &service{file: file, dir: dir, out: out, errs: errs, socket: make(map[string]*net.TCPListener)}
 	s.force, s.cancel = context.WithCancel(context.Background())
 	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o700); err != nil {
 		return nil, err
@@ -78,22 +75,14 @@ func newService(file, dir string, cfg *Config, out, errs io.Writer) (*service, e
 
 // begin puts cfg in force, and lets what was in force before drain.
 func (s *service) begin(cfg *Config) error {
-	cert, made, err := certificate(cfg, s.dir)
-	if err != nil {
-		return err
-	}
-	if made {
-		fmt.Fprintf(s.out, "certificate: %s (self-signed, for %s, until %s)\n",
-			filepath.Join(s.dir, "certificate.pem"), cfg.Hostname, cert.Leaf.NotAfter.Format(time.DateOnly))
-	}
-	users, err := newLogins(cfg, s.dir, s.gate, s.out)
-	if err != nil {
-		return err
-	}
 	log := logger(cfg, s.errs)
-	b := &backend{cfg: cfg, store: s.store, logins: users, log: log}
-	gen, err := newGeneration(cfg, b, tlsConfig(cert), s.dir, s.kept, s.share)
+	kit, err := newMaterial(cfg, s.dir, s.out, log)
 	if err != nil {
+		return err
+	}
+	gen, err := newGeneration(cfg, &backend{cfg: cfg, store: s.store, log: log}, kit, s.dir, s.kept, s.share)
+	if err != nil {
+		kit.close()
 		return err
 	}
 	gen.serve(log)
@@ -187,16 +176,51 @@ func (s *service) closeSockets() {
 	}
 }
 
+// material is what logins and TLS are made of.
+type material struct {
+	certificates *tlsconf.Files
+	passwords    *auth.File
+	secret       []byte
+}
+
+// newMaterial opens what cfg names, and makes in dir what it does not.
+func newMaterial(cfg *Config, dir string, out io.Writer, log *slog.Logger) (m material, err error) {
+	files, made, err := pairs(cfg, dir)
+	if err != nil {
+		return m, err
+	}
+	if !made.IsZero() {
+		fmt.Fprintf(out, "certificate: %s (self-signed, for %s, until %s)\n", files[0].Certificate, cfg.Hostname, made.Format(time.DateOnly))
+	}
+	if m.secret, err = secret(dir); err != nil {
+		return m, err
+	}
+	if m.certificates, err = tlsconf.NewFiles(tlsconf.FilesConfig{Pairs: files, Observe: smtpguard.LogEvents(log)}); err != nil {
+		return m, fmt.Errorf("tls: %w", err)
+	}
+	if m.passwords, err = openPasswords(cfg, dir, out, log); err != nil {
+		m.certificates.Close()
+	}
+	return m, err
+}
+
+func (m *material) close() {
+	m.certificates.Close()
+	_ = m.passwords.Close() // what was read stays in force
+}
+
 // generation is one configuration at work.
 type generation struct {
 	cfg       *Config
+	kit       material
 	own       *lists
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
 }
 
-// newGeneration builds what cfg says around b; listen opens an address.
-func newGeneration(cfg *Config, b *backend, tc *tls.Config, dir string, k *kept, listen func(string) (net.Listener, error)) (gen *generation, err error) {
+// newGeneration builds what cfg says around b; listen opens an address. Without
+// an error it owns kit.
+func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, listen func(string) (net.Listener, error)) (gen *generation, err error) {
 	rules, err := relay.New(cfg.rules())
 	if err != nil {
 		return nil, err
@@ -205,20 +229,32 @@ func newGeneration(cfg *Config, b *backend, tc *tls.Config, dir string, k *kept,
 	if err != nil {
 		return nil, err
 	}
+	tc, err := cfg.tlsConfig(&Listener{Kind: submission}, kit.certificates)
+	if err != nil {
+		return nil, err
+	}
+	who, err := newLogins(cfg, kit.passwords, kit.secret, tc, b.log)
+	if err != nil {
+		return nil, err
+	}
+	auth, err := cfg.authChecks(&who)
+	if err != nil {
+		return nil, err
+	}
 	own, err := newLists(cfg, dir, k.blocked, b.log)
 	if err != nil {
 		return nil, err
 	}
-	gen = &generation{cfg: cfg, own: own}
-	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(cfg, rules, limits, own)...)
+	gen = &generation{cfg: cfg, kit: kit, own: own}
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth)...)
 	if err != nil {
-		gen.close()
+		gen.abort()
 		return nil, err
 	}
 	for _, l := range cfg.Listeners {
-		ln, err := gen.listen(&l, guard, b, tc, listen)
+		ln, err := gen.listen(&l, guard, who.wrap(l.Kind, b), b.log, listen)
 		if err != nil {
-			gen.close()
+			gen.abort()
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
 		gen.listeners = append(gen.listeners, ln)
@@ -227,16 +263,20 @@ func newGeneration(cfg *Config, b *backend, tc *tls.Config, dir string, k *kept,
 }
 
 // listen makes the server behind one listener.
-func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b *backend, tc *tls.Config, listen func(string) (net.Listener, error)) (*smtpguard.Listener, error) {
+func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b smtp.Backend, log *slog.Logger, listen func(string) (net.Listener, error)) (*smtpguard.Listener, error) {
 	limits := &gen.cfg.Limits
-	srv := smtp.NewServer(guard.Wrap(b.of(l.Kind)))
+	tc, err := gen.cfg.tlsConfig(l, gen.kit.certificates)
+	if err != nil {
+		return nil, err
+	}
+	srv := smtp.NewServer(guard.Wrap(b))
 	srv.Domain = gen.cfg.Hostname
 	srv.MaxMessageBytes = int64(limits.MessageOctets)
 	srv.MaxRecipients = int(limits.Recipients)
 	srv.ReadTimeout = time.Duration(limits.CommandTimeout)
 	srv.WriteTimeout = time.Duration(limits.CommandTimeout)
 	srv.EnableSMTPUTF8 = true
-	srv.ErrorLog = slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)
+	srv.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	lc := smtpguard.ListenConfig{
 		Name:        l.Name,
 		Wait:        l.wait(),
@@ -249,8 +289,9 @@ func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b *backend, t
 	}
 	switch l.TLS {
 	case startTLS:
-		srv.TLSConfig = tc
+		srv.TLSConfig, srv.EnableREQUIRETLS = tc, true
 	case implicit:
+		srv.TLSConfig, srv.EnableREQUIRETLS = tc, true
 		lc.TLS = tc
 	}
 	if err := smtpguard.Harden(srv); err != nil {
@@ -287,9 +328,11 @@ func (gen *generation) shutdown(force context.Context) {
 	all.Wait()
 	gen.done.Wait()
 	gen.own.close()
+	gen.kit.close()
 }
 
-func (gen *generation) close() {
+// abort closes what was begun, and leaves kit to the caller.
+func (gen *generation) abort() {
 	gen.own.close()
 	for _, ln := range gen.listeners {
 		ln.Close()
@@ -299,17 +342,17 @@ func (gen *generation) close() {
 // check reports what would keep cfg from being put in force, as far as can be
 // said without the data folder and the sockets.
 func check(cfg *Config) error {
-	certPEM, keyPEM, err := selfSigned(cfg.Hostname, time.Now())
+	dir, err := os.MkdirTemp("", "smtpguard-check-")
 	if err != nil {
 		return err
 	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if cfg.TLS.Certificate != "" {
-		cert, _, err = certificate(cfg, "")
-	}
+	defer os.RemoveAll(dir)
+	quiet := slog.New(slog.DiscardHandler)
+	kit, err := newMaterial(cfg, dir, io.Discard, quiet)
 	if err != nil {
 		return err
 	}
+	defer kit.close()
 	store, err := limiter.NewMemory(limiter.MemoryConfig{})
 	if err != nil {
 		return err
@@ -321,10 +364,10 @@ func check(cfg *Config) error {
 	defer func() { _ = dynamic.Close() }() // it is in memory alone
 	files := *cfg
 	files.Lists = slices.DeleteFunc(slices.Clone(cfg.Lists), func(l List) bool { return l.URL != "" }) // nothing is fetched to look
-	gen, err := newGeneration(&files, &backend{log: slog.New(slog.DiscardHandler)}, tlsConfig(cert), "", &kept{limits: store, blocked: dynamic},
+	gen, err := newGeneration(&files, &backend{log: quiet}, kit, dir, &kept{limits: store, blocked: dynamic},
 		func(string) (net.Listener, error) { return deaf{}, nil })
 	if err == nil {
-		gen.close()
+		gen.abort()
 	}
 	return err
 }
