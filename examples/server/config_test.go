@@ -181,7 +181,7 @@ func TestBadFiles(t *testing.T) {
 		"relay: [{networks: [192.0.2.1]}]":            `relay[0]: To: is empty`,
 		"relayed: [{domain: a.example}]":              `relayed[0].route.address: "" is not host:port`,
 		"domains: [a.example]\nrelayed: [{domain: a.example, route: {address: 'b:1'}}]":                                            `2:20: relayed[0].domain: "a.example" is one of domains`,
-		"auth: {mechanisms: [CRAM-MD5]}":                                                                                           `1:20: auth.mechanisms[0]: `,
+		"auth: {mechanisms: [CRAM-MD5]}":                                                                                           `1:21: auth.mechanisms[0]: "CRAM-MD5" is none of EXTERNAL`,
 		"auth: {certificates: [{name: 'dns:a.example'}]}":                                                                          `auth.certificates[0].login: `,
 		"auth: {certificates: [{name: x, login: a}]}":                                                                              `1:30: auth.certificates[0].name: `,
 		"auth: {certificates: [{name: 'dns:a', login: a}]}":                                                                        `needs authorities`,
