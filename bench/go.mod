@@ -47,6 +47,7 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.31.0 // indirect
+	mvdan.cc/xurls/v2 v2.6.0 // indirect
 	rsc.io/qr v0.2.0 // indirect
 )
 
