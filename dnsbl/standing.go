@@ -152,15 +152,15 @@ func (l *Lists) stand(z *zone, now Standing, why string) {
 		ev.Reason = fmt.Sprintf("%s is set aside: %s", z.Name, why)
 		s.suspect()
 	}
-	l.observe(ev)
+	tell(l.cfg.Observe, ev)
 }
 
-// observe reports an event. A panic in Observe is dropped: it is nobody's
+// tell reports an event. A panic of who hears it is dropped: it is nobody's
 // mail's fault.
-func (l *Lists) observe(ev smtpguard.Event) {
-	if l.cfg.Observe == nil {
+func tell(observe func(smtpguard.Event), ev smtpguard.Event) {
+	if observe == nil {
 		return
 	}
 	defer func() { _ = recover() }()
-	l.cfg.Observe(ev)
+	observe(ev)
 }
