@@ -52,6 +52,7 @@ func (l *Lists) watch(ctx context.Context, z *zone) {
 			retry = min(2*retry, max(l.cfg.Health.Every, l.cfg.Health.Retry))
 			l.setAside(z, now, why, 2*wait+4*l.cfg.Timeout) // past the next test, whatever it takes
 		}
+		z.state.tests.Add(1)
 		if !z.sleep(ctx, wait) {
 			return
 		}

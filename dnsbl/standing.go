@@ -51,8 +51,8 @@ type standing struct {
 	why   string
 	since time.Time
 
-	asked, listed, errors, busy, skipped atomic.Uint64
-	latency                              latency
+	asked, listed, errors, busy, skipped, tests atomic.Uint64
+	latency                                     latency
 }
 
 // isAside reports whether the zone is not to be asked. A zone whose time is over

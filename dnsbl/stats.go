@@ -18,6 +18,7 @@ type ZoneStats struct {
 	Errors  uint64  `json:"errors"`
 	Busy    uint64  `json:"busy"`    // not asked, for Config.Pending
 	Skipped uint64  `json:"skipped"` // not asked, being set aside
+	Tests   uint64  `json:"tests"`   // that Run made
 	Latency Latency `json:"latency"`
 
 	// Unique counts listings that no other zone had although another was asked,
@@ -112,6 +113,7 @@ func (l *Lists) Stats() []ZoneStats {
 		o := ZoneStats{Zone: z.Name, Standing: s.now, Why: s.why, Since: s.since}
 		s.mu.Unlock()
 		o.Asked, o.Listed, o.Errors, o.Busy, o.Skipped = s.asked.Load(), s.listed.Load(), s.errors.Load(), s.busy.Load(), s.skipped.Load()
+		o.Tests = s.tests.Load()
 		o.Latency.Total = time.Duration(s.latency.total.Load())
 		for j := range s.latency.within {
 			o.Latency.Within[j] = s.latency.within[j].Load()
