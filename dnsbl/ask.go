@@ -43,14 +43,14 @@ type question struct {
 // subject is what is looked up.
 type subject struct {
 	position Position
-	addr     netip.Addr // of which text is made once it is needed
+	addr     netip.Addr // of which name is made once it is needed
 	name     string
 	asked    int // zones
 }
 
 func (s *subject) String() string {
-	if s.addr.IsValid() {
-		return s.addr.String()
+	if s.name == "" && s.addr.IsValid() {
+		s.name = s.addr.String()
 	}
 	return s.name
 }
@@ -150,12 +150,62 @@ func (l *Lists) ask(ctx context.Context, q *questions, prior float64, hurry bool
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
+	r := reckoning{lists: l, q: q, prior: prior, hurry: hurry && !l.cfg.Complete, start: time.Now()}
+	for i := range q.list {
+		q.list[i].zone.state.asked.Add(1)
+	}
+	if l.each != nil {
+		r.together(ctx, l.each)
+	} else {
+		r.apart(ctx)
+	}
+	return r.finish()
+}
+
+// together has the resolver ask everything at once.
+func (r *reckoning) together(ctx context.Context, resolver EachResolver) {
+	q := r.q
+	defer r.lists.busy.n.Add(-int64(len(q.list)))
 	text := string(q.text)
-	answers := make(chan answer, n) // room for those that nobody awaits
-	start := time.Now()
+	var room [len(q.listRoom)]string
+	hosts := room[:0]
+	for i := range q.list {
+		hosts = append(hosts, text[q.list[i].start:q.list[i].end])
+	}
+	missing := errExited
+	func() {
+		defer func() {
+			if recover() != nil {
+				missing = errPanicked
+			}
+		}()
+		resolver.LookupEach(ctx, hosts, func(i int, addrs []netip.Addr, err error) bool {
+			if i < 0 || i >= len(q.list) || r.has(i) {
+				return true
+			}
+			a := answer{i: i, addrs: addrs}
+			a.set, a.err = q.list[i].zone.read(addrs, err)
+			a.took = time.Since(r.start)
+			r.take(&a)
+			return !r.clear
+		})
+	}()
+	if r.clear {
+		return
+	}
+	if err := ctx.Err(); err != nil {
+		missing = err
+	}
+	r.abandon(missing)
+}
+
+// apart asks each question in a goroutine of its own.
+func (r *reckoning) apart(ctx context.Context) {
+	l, q := r.lists, r.q
+	text, start := string(q.text), r.start
+	answers := make(chan answer, len(q.list)) // room for those that nobody awaits
 	for i := range q.list {
 		z, name := q.list[i].zone, text[q.list[i].start:q.list[i].end]
-		z.state.asked.Add(1)
 		go func() {
 			a := answer{i: i, err: errExited} // should the resolver leave by runtime.Goexit
 			defer func() {
@@ -170,19 +220,21 @@ func (l *Lists) ask(ctx context.Context, q *questions, prior float64, hurry bool
 			a.set, a.err = z.read(a.addrs, a.err)
 		}()
 	}
-	r := reckoning{lists: l, q: q, prior: prior, hurry: hurry && !l.cfg.Complete}
 	for range q.list {
 		select {
 		case a := <-answers:
 			if r.take(&a); r.clear {
-				return r.finish()
+				return
 			}
 		case <-ctx.Done():
-			r.abandon(ctx, answers)
-			return r.finish()
+			for len(answers) > 0 { // what is there counts
+				a := <-answers
+				r.take(&a)
+			}
+			r.abandon(ctx.Err())
+			return
 		}
 	}
-	return r.finish()
 }
 
 var (

@@ -45,8 +45,6 @@ func neighbours() []dnsbl.Zone {
 	return []dnsbl.Zone{a, b, w, d}
 }
 
-const hello = "S: 220\nC: EHLO %s\nS: 250-*\nS: 250-*\nS: 250-*\n"
-
 func TestTranscripts(t *testing.T) {
 	for _, tt := range []struct {
 		name, client string

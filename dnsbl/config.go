@@ -25,11 +25,20 @@ type Resolver interface {
 
 var _ Resolver = (*net.Resolver)(nil)
 
+// EachResolver is what a Resolver may be besides: one that asks for the IPv4
+// addresses of many names side by side, which saves a goroutine and a socket a
+// name. LookupEach calls answer with the place of each host, in any order but
+// never from two goroutines at once, and returns when all are answered, when
+// answer returns false, or when ctx ends; it does not call answer later.
+type EachResolver interface {
+	LookupEach(ctx context.Context, hosts []string, answer func(i int, addrs []netip.Addr, err error) bool)
+}
+
 // Config says which lists are asked, and what their answers do. The zero value
 // of a field means its default.
 type Config struct {
 	Name     string   // of the check, and in events; "dnsbl"
-	Resolver Resolver // required
+	Resolver Resolver // required; better an EachResolver too
 	Zones    []Zone   // required; up to 64
 
 	// Judge is the stage at which listings act. What is looked up sooner, the
@@ -94,6 +103,7 @@ type Lists struct {
 	at    [Received + 1][]*zone // by position
 	known bool                  // all zones treat known clients alike
 	alone bool                  // what one stage says no other makes weaker, an allow list's word aside
+	each  EachResolver          // nil where the resolver is none
 	stats stats
 	keys  keys
 	busy  pending
@@ -143,6 +153,7 @@ func New(cfg Config) (*Lists, error) {
 	}
 	l.known = !slices.ContainsFunc(l.zones, func(z *zone) bool { return z.Known != l.zones[0].Known })
 	l.alone = l.known && (cfg.Limits == Limits{} || !slices.ContainsFunc(l.zones, func(z *zone) bool { return z.reach.low < 0 }))
+	l.each, _ = cfg.Resolver.(EachResolver)
 	l.stats.init(l.zones)
 	return l, nil
 }

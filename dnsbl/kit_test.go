@@ -82,6 +82,9 @@ func (w *world) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 		panic("resolver")
 	case "hang":
 		<-ctx.Done()
+		if ctx.Err() == context.DeadlineExceeded {
+			return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true, UnwrapErr: ctx.Err()}
+		}
 		return nil, &net.DNSError{Err: "operation was canceled", Name: host, UnwrapErr: ctx.Err()}
 	default:
 		var addrs []netip.Addr
@@ -102,7 +105,38 @@ func (w *world) LookupTXT(_ context.Context, name string) ([]string, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 }
 
-// listed is a zone of addresses that refuses, named a, b or whatever.
+// eachWorld is a world that is asked for all names at once.
+type eachWorld struct{ *world }
+
+func (w eachWorld) LookupEach(ctx context.Context, hosts []string, answer func(int, []netip.Addr, error) bool) {
+	var hang []int
+	for i, host := range hosts {
+		w.mu.Lock()
+		hangs := w.a[strings.TrimSuffix(host, ".")] == "hang"
+		w.mu.Unlock()
+		if hangs {
+			hang = append(hang, i)
+			continue
+		}
+		if addrs, err := w.LookupNetIP(ctx, "ip4", host); !answer(i, addrs, err) {
+			return
+		}
+	}
+	for n, i := range hang {
+		_, err := w.LookupNetIP(ctx, "ip4", hosts[i])
+		if n > 0 || !answer(i, nil, err) { // one tells, the others are left out
+			return
+		}
+	}
+}
+
+// both runs a test with a resolver of either kind.
+func both(t *testing.T, f func(t *testing.T, kind func(*world) dnsbl.Resolver)) {
+	t.Run("apart", func(t *testing.T) { f(t, func(w *world) dnsbl.Resolver { return w }) })
+	t.Run("together", func(t *testing.T) { f(t, func(w *world) dnsbl.Resolver { return eachWorld{w} }) })
+}
+
+// zone is a list of addresses called a, b or whatever.
 func zone(name string, codes ...dnsbl.Code) dnsbl.Zone {
 	return dnsbl.Zone{Domain: name + ".example", Lists: dnsbl.IPv4 | dnsbl.IPv6, Codes: codes}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/smtpguard/smtpguard/internal/dnslist"
 )
@@ -12,6 +13,7 @@ import (
 type reckoning struct {
 	lists    *Lists
 	q        *questions
+	start    time.Time
 	prior    float64
 	hurry    bool // return once the outcome is clear
 	clear    bool // it is, and not all have answered
@@ -59,20 +61,33 @@ func (r *reckoning) list(a *answer) {
 	z.state.listed.Add(1)
 	s := &r.q.subjects[qu.subject]
 	listing := Listing{Zone: z.Name, Position: s.position, Subject: s.String(), Answers: slices.Clone(a.addrs), zone: z}
-	for i := range z.Codes {
-		if a.set.Has(i) {
-			listing.Codes = append(listing.Codes, z.Codes[i])
-		}
+	listing.Codes = z.coded(a.set)
+	if r.listings == nil {
+		r.listings = make([]numbered, 0, 4)
 	}
 	r.listings = append(r.listings, numbered{a.i, listing})
 	r.tally.add(&r.listings[len(r.listings)-1].Listing)
+}
+
+// coded are the codes in set.
+func (z *zone) coded(set dnslist.Set) (codes []Code) {
+	for i := range z.Codes {
+		switch {
+		case !set.Has(i):
+		case codes == nil:
+			codes = z.Codes[i : i+1 : i+1] // shared, and copied should there be more
+		default:
+			codes = append(codes, z.Codes[i])
+		}
+	}
+	return codes
 }
 
 // settled reports whether the zones that have not answered can change anything.
 func (r *reckoning) settled() bool {
 	var open reach
 	for i := range r.q.list {
-		if r.heard[i/64]&(1<<(i%64)) != 0 {
+		if r.has(i) {
 			continue
 		}
 		z := &r.q.list[i].zone.reach
@@ -94,23 +109,17 @@ func (r *reckoning) fail(i int, err error) {
 	r.lists.failed(z, err)
 }
 
-// abandon takes what is there when ctx ends, and has the rest fail.
-func (r *reckoning) abandon(ctx context.Context, answers <-chan answer) {
-	for {
-		select {
-		case a := <-answers:
-			r.take(&a)
-			continue
-		default:
-		}
-		break
-	}
+// abandon has what is not answered fail.
+func (r *reckoning) abandon(err error) {
 	for i := range r.q.list {
-		if r.heard[i/64]&(1<<(i%64)) == 0 {
-			r.fail(i, ctx.Err())
+		if !r.has(i) {
+			r.fail(i, err)
 		}
 	}
 }
+
+// has reports whether the question i is answered.
+func (r *reckoning) has(i int) bool { return r.heard[i/64]&(1<<(i%64)) != 0 }
 
 // finish makes the result, in the order of the questions, whichever answer came
 // first.
