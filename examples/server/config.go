@@ -8,6 +8,7 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/blocklist"
+	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
 	"github.com/smtpguard/smtpguard/tlsconf"
@@ -38,6 +39,8 @@ type Config struct {
 	Guesses     Guesses     `yaml:"guesses"`
 	Lists       []List      `yaml:"lists"`
 	Traps       Traps       `yaml:"traps"`
+	Resolver    Resolver    `yaml:"resolver"`
+	DNSLists    DNSLists    `yaml:"dns-lists"`
 	Redis       Redis       `yaml:"redis"`
 
 	Hello  helloPolicy `yaml:"hello"`
@@ -206,6 +209,41 @@ type Traps struct {
 	Block     duration `yaml:"block"`
 }
 
+// Resolver is whom DNS is asked through.
+type Resolver struct {
+	Servers []string `yaml:"servers"`
+}
+
+// DNSLists are public lists.
+type DNSLists struct {
+	Zones  []DNSZone `yaml:"zones"`
+	Limits struct {
+		Quarantine float64 `yaml:"quarantine"`
+		Defer      float64 `yaml:"defer"`
+		Reject     float64 `yaml:"reject"`
+	} `yaml:"limits"`
+	Watch []string `yaml:"watch"`
+}
+
+// DNSZone is one of them.
+type DNSZone struct {
+	Name   string     `yaml:"name"`
+	Preset string     `yaml:"preset"`
+	Domain string     `yaml:"domain"`
+	Key    string     `yaml:"key"`
+	Lists  []zoneKind `yaml:"lists"`
+	Action action     `yaml:"action"`
+	Codes  []Code     `yaml:"codes"`
+}
+
+// Code is what an answer of a zone means.
+type Code struct {
+	Answer string  `yaml:"answer"`
+	Means  string  `yaml:"means"`
+	Weight float64 `yaml:"weight"`
+	Action action  `yaml:"action"`
+}
+
 // Redis is where several servers share limits and what is blocked.
 type Redis struct {
 	Address  string `yaml:"address"`
@@ -260,6 +298,8 @@ type (
 	listKind    blocklist.Kind
 	away        redisstore.Away
 	level       tlsconf.Level
+	zoneKind    dnsbl.Kind
+	action      smtpguard.Action
 )
 
 func prefixes(ns []network) []netip.Prefix {

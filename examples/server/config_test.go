@@ -62,6 +62,7 @@ func TestDefaults(t *testing.T) {
 		Shutdown: duration(20 * time.Second),
 	}
 	want.Octets.Rules = []OctetRule{}
+	want.Resolver.Servers, want.DNSLists.Zones, want.DNSLists.Watch = []string{}, []DNSZone{}, []string{}
 	want.TLS.Certificates = []Pair{}
 	want.TLS.Require.From, want.TLS.Require.To, want.TLS.Require.Reports = []string{}, []string{}, []string{}
 	want.Log.Format = textLog
@@ -218,6 +219,10 @@ func TestBadFiles(t *testing.T) {
 		"lists: [{name: a, url: 'http://a.example/'}]":                  `Fetch.URL has scheme "http", which is not allowed`,
 		"traps: {addresses: [nobody]}":                                  `1:21: traps.addresses[0]: mailbox "nobody" is no mail address`,
 		"traps: {hits: 0}":                                              `1:15: traps.hits: must be 1 or more`,
+		"resolver: {servers: ['dns.example:53']}":                       `1:22: resolver.servers[0]: "dns.example:53" is not address:port`,
+		"dns-lists: {zones: [{preset: zen}]}":                           `dns-lists.zones[0]: "zen" is none of barracuda,`,
+		"dns-lists: {zones: [{domain: bl.example}]}":                    `dns-lists.zones[0]: `,
+		"dns-lists: {watch: [192.0.2.1]}":                               `1:20: dns-lists.watch: there are no zones`,
 		"redis: {address: here}":                                        `1:18: redis.address: "here" is neither host:port nor a path`,
 		"redis: {machines: 0}":                                          `1:19: redis.machines: must be 1 or more`,
 	} {

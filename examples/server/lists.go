@@ -45,13 +45,7 @@ func newLists(cfg *Config, dir string, dynamic *blocklist.Dynamic, log *slog.Log
 }
 
 func (own *lists) checks(cfg *Config, all blocklist.Lists, dynamic *blocklist.Dynamic, log *slog.Logger) (err error) {
-	var submissions []string
-	for _, l := range cfg.Listeners {
-		if l.Kind == submission {
-			submissions = append(submissions, l.Name)
-		}
-	}
-	if own.check, err = blocklist.NewCheck(blocklist.CheckConfig{List: all, Submission: submissions}); err != nil {
+	if own.check, err = blocklist.NewCheck(blocklist.CheckConfig{List: all, Submission: cfg.submissions()}); err != nil {
 		return err
 	}
 	if len(cfg.Traps.Addresses) == 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/blocklist"
+	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
 	"github.com/smtpguard/smtpguard/tlsconf"
@@ -262,6 +263,19 @@ func (k *listKind) UnmarshalYAML(n ast.Node) error {
 func (a *away) UnmarshalYAML(n ast.Node) error {
 	return word(n, a, map[string]away{
 		"local": away(redisstore.Local), "closed": away(redisstore.Closed), "open": away(redisstore.Open),
+	})
+}
+
+func (k *zoneKind) UnmarshalYAML(n ast.Node) error {
+	return word(n, k, map[string]zoneKind{
+		"ipv4": zoneKind(dnsbl.IPv4), "ipv6": zoneKind(dnsbl.IPv6), "domains": zoneKind(dnsbl.Domains),
+	})
+}
+
+func (a *action) UnmarshalYAML(n ast.Node) error {
+	return word(n, a, map[string]action{
+		"none": action(smtpguard.Continue), "quarantine": action(smtpguard.Quarantine),
+		"defer": action(smtpguard.Defer), "reject": action(smtpguard.Reject),
 	})
 }
 

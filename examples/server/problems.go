@@ -11,6 +11,7 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/auth"
+	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
 	"github.com/smtpguard/smtpguard/tlsconf"
@@ -100,6 +101,7 @@ func (cfg *Config) abuseProblems(bad func(string, ...any)) {
 			bad(short(err), "traps", "addresses", i)
 		}
 	}
+	cfg.dnsProblems(bad)
 	if cfg.Traps.Hits < 1 {
 		bad("must be 1 or more", "traps", "hits")
 	}
@@ -108,6 +110,44 @@ func (cfg *Config) abuseProblems(bad func(string, ...any)) {
 	}
 	if cfg.Redis.Machines < 1 {
 		bad("must be 1 or more", "redis", "machines")
+	}
+}
+
+// dnsProblems are those of what DNS is asked.
+func (cfg *Config) dnsProblems(bad func(string, ...any)) {
+	for i, s := range cfg.Resolver.Servers {
+		if host, _, err := net.SplitHostPort(s); err != nil || !hostPort(s) || net.ParseIP(host) == nil {
+			bad(fmt.Sprintf("%q is not address:port", s), "resolver", "servers", i)
+		}
+	}
+	fine := true
+	for i := range cfg.DNSLists.Zones {
+		one := DNSLists{Zones: cfg.DNSLists.Zones[i : i+1]}
+		dc, err := one.config(new(net.Resolver))
+		if err == nil {
+			_, err = dnsbl.New(dc)
+		}
+		if err != nil {
+			fine = false
+			bad(short(err), "dns-lists", "zones", i)
+		}
+	}
+	if len(cfg.DNSLists.Zones) == 0 {
+		if len(cfg.DNSLists.Watch) > 0 {
+			bad("there are no zones to watch", "dns-lists", "watch")
+		}
+		return
+	}
+	if dc, err := cfg.DNSLists.config(new(net.Resolver)); err == nil && fine {
+		zones, err := dnsbl.New(dc)
+		if err != nil { // of all zones together, or of the limits
+			bad(short(err), "dns-lists")
+			return
+		}
+		addrs, domains := cfg.DNSLists.watched()
+		if _, err := dnsbl.NewWatch(dnsbl.WatchConfig{Lists: zones, Addrs: addrs, Domains: domains}); err != nil && len(cfg.DNSLists.Watch) > 0 {
+			bad(short(err), "dns-lists", "watch")
+		}
 	}
 }
 
@@ -265,7 +305,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

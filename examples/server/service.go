@@ -214,6 +214,7 @@ type generation struct {
 	cfg       *Config
 	kit       material
 	own       *lists
+	public    *dnsLists
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
 }
@@ -246,7 +247,11 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		return nil, err
 	}
 	gen = &generation{cfg: cfg, kit: kit, own: own}
-	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth)...)
+	if gen.public, err = newDNSLists(cfg, newResolver(cfg), b.log); err != nil {
+		gen.abort()
+		return nil, err
+	}
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, gen.public.checks())...)
 	if err != nil {
 		gen.abort()
 		return nil, err
@@ -327,12 +332,14 @@ func (gen *generation) shutdown(force context.Context) {
 	}
 	all.Wait()
 	gen.done.Wait()
+	gen.public.close()
 	gen.own.close()
 	gen.kit.close()
 }
 
 // abort closes what was begun, and leaves kit to the caller.
 func (gen *generation) abort() {
+	gen.public.close()
 	gen.own.close()
 	for _, ln := range gen.listeners {
 		ln.Close()

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/dnsbl"
+)
+
+// presets are the lists that are known by name.
+var presets = map[string]func() dnsbl.Zone{
+	"spamhaus-zen": dnsbl.SpamhausZEN,
+	"spamhaus-dbl": dnsbl.SpamhausDBL,
+	"spamcop":      dnsbl.SpamCop,
+	"barracuda":    dnsbl.Barracuda,
+	"psbl":         dnsbl.PSBL,
+	"uceprotect-1": dnsbl.UCEPROTECT1,
+	"mailspike":    dnsbl.Mailspike,
+	"dnswl":        dnsbl.DNSWL,
+}
+
+// newResolver asks the servers of cfg, or those of the system.
+func newResolver(cfg *Config) *net.Resolver {
+	servers := cfg.Resolver.Servers
+	if len(servers) == 0 {
+		return new(net.Resolver)
+	}
+	var next int
+	var mu sync.Mutex
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		mu.Lock()
+		next++
+		server := servers[next%len(servers)]
+		mu.Unlock()
+		return new(net.Dialer).DialContext(ctx, network, server)
+	}}
+}
+
+// dnsLists are public lists at work: their check, and what goes on behind it.
+type dnsLists struct {
+	check smtpguard.Check
+	done  sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+// newDNSLists begins to watch the zones of cfg, and our own addresses in them;
+// nil where cfg names none.
+func newDNSLists(cfg *Config, resolver dnsbl.Resolver, log *slog.Logger) (*dnsLists, error) {
+	if len(cfg.DNSLists.Zones) == 0 {
+		return nil, nil
+	}
+	dc, err := cfg.DNSLists.config(resolver)
+	if err != nil {
+		return nil, err
+	}
+	dc.Observe = smtpguard.LogEvents(log)
+	zones, err := dnsbl.New(dc)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &dnsLists{check: smtpguard.When(fromServers(cfg), zones.Check()), stop: stop}
+	l.done.Go(func() { _ = zones.Run(ctx) }) // ends with ctx
+	if addrs, domains := cfg.DNSLists.watched(); len(addrs)+len(domains) > 0 {
+		w, err := dnsbl.NewWatch(dnsbl.WatchConfig{Lists: zones, Addrs: addrs, Domains: domains, Observe: dc.Observe})
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.done.Go(func() { _ = w.Run(ctx) })
+	}
+	return l, nil
+}
+
+func (l *dnsLists) close() {
+	if l != nil {
+		l.stop()
+		l.done.Wait()
+	}
+}
+
+// checks are those of l.
+func (l *dnsLists) checks() []smtpguard.Check {
+	if l == nil {
+		return nil
+	}
+	return []smtpguard.Check{l.check}
+}
+
+func (d *DNSLists) config(resolver dnsbl.Resolver) (dc dnsbl.Config, err error) {
+	dc = dnsbl.Config{
+		Resolver: resolver,
+		Limits:   dnsbl.Limits{Quarantine: d.Limits.Quarantine, Defer: d.Limits.Defer, Reject: d.Limits.Reject},
+	}
+	for i := range d.Zones {
+		z, err := d.Zones[i].zone()
+		if err != nil {
+			return dc, err
+		}
+		dc.Zones = append(dc.Zones, z)
+	}
+	return dc, nil
+}
+
+// zone is z for package dnsbl: its preset, and what it says over that.
+func (z *DNSZone) zone() (zone dnsbl.Zone, err error) {
+	if z.Preset != "" {
+		preset, ok := presets[z.Preset]
+		if !ok {
+			return zone, fmt.Errorf("%q is none of %s", z.Preset, strings.Join(slices.Sorted(maps.Keys(presets)), ", "))
+		}
+		zone = preset()
+		zone.Name = cmp.Or(zone.Name, zone.Domain)
+	}
+	zone.Name = cmp.Or(z.Name, zone.Name)
+	zone.Domain = cmp.Or(z.Domain, zone.Domain)
+	zone.Key = dnsbl.Key(z.Key)
+	for _, k := range z.Lists {
+		zone.Lists |= dnsbl.Kind(k)
+	}
+	if len(z.Codes) > 0 {
+		zone.Codes = nil
+	}
+	for _, c := range z.Codes {
+		zone.Codes = append(zone.Codes, dnsbl.Code{Answer: c.Answer, Means: c.Means, Weight: c.Weight, Action: smtpguard.Action(c.Action)})
+	}
+	if z.Action != 0 {
+		zone.Action = smtpguard.Action(z.Action)
+	}
+	return zone, nil
+}
+
+// watched are our own addresses and domains.
+func (d *DNSLists) watched() (addrs []netip.Addr, domains []string) {
+	for _, s := range d.Watch {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			addrs = append(addrs, addr)
+		} else {
+			domains = append(domains, s)
+		}
+	}
+	return addrs, domains
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/smtpguard/smtpguard/internal/rbldnsd"
+)
+
+// Who is on a public list is turned away with a clean reply, and the log says
+// why; a key is in neither. Who logs in is not asked about.
+func TestDNSLists(t *testing.T) {
+	addr := rbldnsd.Serve(t, map[string]string{
+		"key123.bl.example:ip4set": ":127.0.0.2:Listed: see \x07http://bl.example/?$\n45.0.0.7\n127.0.0.2\n:127.0.0.9:never\n45.0.0.200\n",
+		"dbl.example:dnset":        ":127.0.1.2:spam domain\n.spam.example\ntest\n",
+	})
+	r := start(t, "wait: 10ms, proxy: [127.0.0.0/8]", fmt.Sprintf(`
+resolver: {servers: [%q]}
+dns-lists:
+  zones:
+    - {name: "bl", domain: bl.example, key: key123, lists: [ipv4], codes: [{answer: 127.0.0.2, means: "sends spam", action: reject}]}
+    - {name: dbl, domain: dbl.example, lists: [domains], codes: [{answer: 127.0.1.2, means: "spam domain", weight: 3}]}
+  limits: {quarantine: 3}
+  watch: [45.0.0.7]
+`, addr))
+	in := r.addr["inbound"]
+	try := func(client, from, to string) error {
+		t.Helper()
+		c := via(t, in, 2, client)
+		defer c.Close()
+		return c.SendMail(from, []string{to}, strings.NewReader("x\r\n"))
+	}
+	err := try("45.0.0.7:1", "a@client.example", "ann@example.org")
+	if code(err) != 550 || !strings.Contains(err.Error(), "45.0.0.7") || strings.Contains(err.Error(), "key123") {
+		t.Errorf("a listed client: %v", err)
+	}
+	for what, words := range map[string]string{
+		"why":                "client 45.0.0.7 is listed by bl (sends spam)",
+		"of our own address": "ours: 45.0.0.7 is listed by bl (sends spam)",
+	} {
+		r.until("the log tells "+what, func() bool { return strings.Contains(r.log.String(), words) })
+	}
+	for client, box := range map[string]string{"45.0.0.200:1": "unnamed", "45.0.0.1:1": "clean"} {
+		if err := try(client, "a@client.example", box+"@example.org"); err != nil {
+			t.Errorf("%s: %v", client, err)
+		}
+		if n := len(r.mail("example.org/" + box)); n != 1 {
+			t.Errorf("%s has %d messages", box, n)
+		}
+	}
+	if err := try("45.0.0.1:1", "a@spam.example", "junk@example.org"); err != nil {
+		t.Error(err)
+	}
+	if in, out := len(r.mail("example.org/junk/.Junk")), len(r.mail("example.org/junk")); in != 1 || out != 0 {
+		t.Errorf("%d messages of a listed domain in Junk, %d beside", in, out)
+	}
+	if strings.Contains(r.log.String(), "key123") {
+		t.Error("the key is in the log")
+	}
+}
