@@ -267,7 +267,7 @@ func (z *zone) positions(bad func(field, why string)) {
 func (z *zone) compileCodes(bad func(field, why string)) {
 	z.Codes = slices.Clone(z.Codes)
 	if len(z.Codes) == 0 {
-		z.Codes = []Code{{Answer: "127.0.0.2", Action: max(z.Action, smtpguard.Continue)}}
+		z.Codes = []Code{{Answer: "127.0.0.2", Action: z.Action}}
 		if z.Action == smtpguard.Continue {
 			z.Codes[0].Action = smtpguard.Reject
 		}

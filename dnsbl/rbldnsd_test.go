@@ -19,9 +19,15 @@ import (
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
-// serveLists has rbldnsd serve zones until the test ends, each "name:dataset"
-// with the lines of its file, and returns a resolver that asks it alone.
+// serveLists starts a list server and returns a resolver that asks it alone.
 func serveLists(t testing.TB, zones map[string]string) *net.Resolver {
+	t.Helper()
+	return resolverAt(startLists(t, zones))
+}
+
+// startLists has rbldnsd serve zones until the test ends, each "name:dataset"
+// with the lines of its file, and returns its address.
+func startLists(t testing.TB, zones map[string]string) string {
 	t.Helper()
 	program := require.Program(t, "rbldnsd")
 	dir := t.TempDir()
@@ -58,23 +64,12 @@ func serveLists(t testing.TB, zones map[string]string) *net.Resolver {
 			t.Logf("rbldnsd says:\n%s", out)
 		}
 	})
-	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr.String())
-	}}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		for zone := range zones {
-			name, _, _ := strings.Cut(zone, ":")
-			_, err = r.LookupNetIP(ctx, "ip4", "up."+name+".")
-			break
-		}
-		cancel()
-		if dns, ok := err.(*net.DNSError); ok && dns.IsNotFound {
-			return r
-		}
+	for zone := range zones {
+		name, _, _ := strings.Cut(zone, ":")
+		answers(t, resolverAt(addr.String()), "up."+name+".")
+		break
 	}
-	t.Fatalf("rbldnsd does not answer: %v", err)
-	return nil
+	return addr.String()
 }
 
 // The suite of rbldnsd itself: its data, served by it, asked by us.
