@@ -34,42 +34,20 @@ func startLists(t testing.TB, zones map[string]string) string {
 	if err := os.Chmod(dir, 0o755); err != nil { // it may run as another user
 		t.Fatal(err)
 	}
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.LocalAddr().(*net.UDPAddr)
-	free.Close()
-	args := []string{"-n", "-b", fmt.Sprintf("127.0.0.1/%d", addr.Port), "-w", dir, "-c", "0"}
-	i := 0
+	args := []string{"-n", "-w", dir, "-c", "0"}
+	var up string
 	for zone, lines := range zones {
-		file := fmt.Sprintf("zone%d", i)
-		i++
+		file := fmt.Sprintf("zone%d", len(args))
 		soa := "$SOA 60 ns.example. hostmaster.example. 1 600 60 600 60\n"
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(soa+lines+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		args = append(args, zone+":"+file)
+		up, _, _ = strings.Cut(zone, ":")
 	}
-	cmd := exec.Command(program, args...)
-	out := new(strings.Builder)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("rbldnsd says:\n%s", out)
-		}
+	return daemon(t, "up."+up+".", func(port int) *exec.Cmd {
+		return exec.Command(program, append([]string{"-b", fmt.Sprintf("127.0.0.1/%d", port)}, args...)...)
 	})
-	for zone := range zones {
-		name, _, _ := strings.Cut(zone, ":")
-		answers(t, resolverAt(addr.String()), "up."+name+".")
-		break
-	}
-	return addr.String()
 }
 
 // The suite of rbldnsd itself: its data, served by it, asked by us.

@@ -1,7 +1,6 @@
 package dnsbl_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/dnsbl"
@@ -22,14 +20,9 @@ func recurse(t *testing.T, listServer string, zones []string, more string) *net.
 	t.Helper()
 	program := require.Program(t, "unbound")
 	dir := t.TempDir()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.LocalAddr().(*net.UDPAddr).Port
-	free.Close()
-	var conf strings.Builder
-	fmt.Fprintf(&conf, `server:
+	return resolverAt(daemon(t, "up."+zones[0]+".", func(port int) *exec.Cmd {
+		var conf strings.Builder
+		fmt.Fprintf(&conf, `server:
 	interface: 127.0.0.1
 	port: %d
 	directory: %q
@@ -42,29 +35,15 @@ func recurse(t *testing.T, listServer string, zones []string, more string) *net.
 	module-config: "iterator"
 	%s
 `, port, dir, more)
-	for _, z := range zones {
-		fmt.Fprintf(&conf, "stub-zone:\n\tname: %s\n\tstub-addr: %s\n\tstub-no-cache: no\n", z, strings.Replace(listServer, ":", "@", 1))
-	}
-	file := filepath.Join(dir, "unbound.conf")
-	if err := os.WriteFile(file, []byte(conf.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "-d", "-c", file)
-	out := new(strings.Builder)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("unbound says:\n%s", out)
+		for _, z := range zones {
+			fmt.Fprintf(&conf, "stub-zone:\n\tname: %s\n\tstub-addr: %s\n\tstub-no-cache: no\n", z, strings.Replace(listServer, ":", "@", 1))
 		}
-	})
-	r := resolverAt(fmt.Sprintf("127.0.0.1:%d", port))
-	answers(t, r, "up."+zones[0]+".")
-	return r
+		file := filepath.Join(dir, "unbound.conf")
+		if err := os.WriteFile(file, []byte(conf.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return exec.Command(program, "-d", "-c", file)
+	}))
 }
 
 // Lists as sites have them: behind a resolver with a cache, which answers for
@@ -101,26 +80,4 @@ func TestUnbound(t *testing.T) {
 			}
 		})
 	}
-}
-
-// resolverAt is a resolver that asks the server at addr alone.
-func resolverAt(addr string) *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
-}
-
-// answers waits until r has a word for a name, whatever it is.
-func answers(t testing.TB, r *net.Resolver, name string) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		_, err = r.LookupNetIP(ctx, "ip4", name)
-		cancel()
-		if dns, ok := err.(*net.DNSError); err == nil || ok && dns.IsNotFound {
-			return
-		}
-	}
-	t.Fatalf("no answer: %v", err)
 }
