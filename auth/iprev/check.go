@@ -164,6 +164,16 @@ func (c *Checker) verdict(r *Reverse, h *Hello, s *Sender) (v smtpguard.Verdict)
 		facts["sender-domain"] = s.Domain
 		note(facts, "sender-error", s.Err)
 	}
+	v = c.Verdict(found...)
+	if len(facts) > 0 {
+		v.Facts = facts
+	}
+	return v
+}
+
+// Verdict is what Config.Rules make of findings: the sum of their scores, the
+// strongest of their actions with its reply, and all of them as the reason.
+func (c *Checker) Verdict(found ...Finding) (v smtpguard.Verdict) {
 	var decides Finding
 	var reasons []string
 	for _, f := range found {
@@ -174,12 +184,7 @@ func (c *Checker) verdict(r *Reverse, h *Hello, s *Sender) (v smtpguard.Verdict)
 		}
 		reasons = append(reasons, f.String())
 	}
-	if len(reasons) > 0 {
-		v.Reason = strings.Join(reasons, ", ")
-	}
-	if len(facts) > 0 {
-		v.Facts = facts
-	}
+	v.Reason = strings.Join(reasons, ", ")
 	if decides != 0 {
 		v.Reply = c.reply(decides, v.Action)
 	}

@@ -12,8 +12,8 @@
 // sections 4.1.1.1 and 4.1.4), and whether the domain of the reverse-path takes
 // mail at all (RFC 5321, section 5.1; RFC 7505). Each is a value by itself
 // ([Checker.Reverse], [Checker.Hello], [Checker.Sender]), and leads to findings,
-// of which [Config].Rules says what they do: most only score, for honest servers
-// have odd names.
+// of which [Config].Rules says what they do ([Checker.Verdict]): most only score,
+// for honest servers have odd names.
 //
 // Nothing here proves who sent a message: that is what SPF, DKIM and DMARC are
 // for.

@@ -43,7 +43,9 @@ func Example() {
 	for _, name := range []string{"mx.example.org", "[192.0.2.1]", "localhost", "mail.example.com"} {
 		fmt.Println("EHLO", name+":", c.Hello(ctx, name, client).Findings)
 	}
-	fmt.Println("sender:", c.Sender(ctx, "example.com").Finding)
+	s := c.Sender(ctx, "example.com")
+	fmt.Println("sender:", s.Finding)
+	fmt.Println("score:", c.Verdict(r.Findings()...).Score, "reply:", c.Verdict(s.Finding).Reply.Message)
 	// Output:
 	// reverse: pass [5-6-7-8.dyn.isp.example] [reverse-dynamic]
 	// EHLO mx.example.org: [hello-ours]
@@ -51,4 +53,5 @@ func Example() {
 	// EHLO localhost: [hello-unqualified]
 	// EHLO mail.example.com: [hello-unknown]
 	// sender: sender-null-mx
+	// score: 2 reply: The sender's domain says that it takes no mail
 }
