@@ -65,6 +65,7 @@ type questions struct {
 	listRoom [16]question
 	subjRoom [4]subject
 	textRoom [640]byte
+	hostRoom [16]string
 }
 
 func (q *questions) begin(s subject) int {
@@ -167,8 +168,7 @@ func (r *reckoning) together(ctx context.Context, resolver EachResolver) {
 	q := r.q
 	defer r.lists.busy.n.Add(-int64(len(q.list)))
 	text := string(q.text)
-	var room [len(q.listRoom)]string
-	hosts := room[:0]
+	hosts := q.hostRoom[:0]
 	for i := range q.list {
 		hosts = append(hosts, text[q.list[i].start:q.list[i].end])
 	}

@@ -29,7 +29,9 @@ var _ Resolver = (*net.Resolver)(nil)
 // addresses of many names side by side, which saves a goroutine and a socket a
 // name. LookupEach calls answer with the place of each host, in any order but
 // never from two goroutines at once, and returns when all are answered, when
-// answer returns false, or when ctx ends; it does not call answer later.
+// answer returns false, or when ctx ends; it does not call answer later. The
+// error for names that do not exist may be the same for all: it saves the
+// allocations of most clients.
 type EachResolver interface {
 	LookupEach(ctx context.Context, hosts []string, answer func(i int, addrs []netip.Addr, err error) bool)
 }
@@ -267,7 +269,7 @@ func (z *zone) positions(bad func(field, why string)) {
 func (z *zone) compileCodes(bad func(field, why string)) {
 	z.Codes = slices.Clone(z.Codes)
 	if len(z.Codes) == 0 {
-		z.Codes = []Code{{Answer: "127.0.0.2", Action: max(z.Action, smtpguard.Continue)}}
+		z.Codes = []Code{{Answer: "127.0.0.2", Action: z.Action}}
 		if z.Action == smtpguard.Continue {
 			z.Codes[0].Action = smtpguard.Reject
 		}

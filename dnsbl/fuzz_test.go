@@ -52,7 +52,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add("127.0.0.1", []byte{127, 0, 0, 1})
 	f.Add("*.*.*.*", []byte{10, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, pattern string, answer []byte) {
-		w := &answers{}
+		w := &oneAnswer{}
 		named := true
 		for ; len(answer) >= 4; answer = answer[4:] {
 			w.addrs = append(w.addrs, netip.AddrFrom4([4]byte(answer)))
@@ -72,12 +72,12 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
-// answers is a resolver that has one answer for everything.
-type answers struct {
+// oneAnswer is a resolver that has one answer for everything.
+type oneAnswer struct {
 	world
 	addrs []netip.Addr
 }
 
-func (a *answers) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+func (a *oneAnswer) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	return a.addrs, nil
 }

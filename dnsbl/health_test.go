@@ -35,6 +35,13 @@ func (d *diary) read() []string {
 	return slices.Clone(d.lines)
 }
 
+// told are the events as they are.
+func (d *diary) told() []smtpguard.Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.full)
+}
+
 // healthy is what a zone of addresses answers for its tests.
 func healthy(w *world, zone string) {
 	w.set("2.0.0.127."+zone+".example", "127.0.0.2")
@@ -225,8 +232,8 @@ func TestWatch(t *testing.T) {
 		w.set("ours.example.d.example", "127.0.0.2")
 		all := []string{"listed a.example 5.6.7.8", "listed d.example ours.example"}
 		step(all...)
-		if d.full[0].Reason != "ours: 5.6.7.8 is listed by a.example: seen at a trap" {
-			t.Error(d.full[0].Reason)
+		if got := d.told()[0].Reason; got != "ours: 5.6.7.8 is listed by a.example: seen at a trap" {
+			t.Error(got)
 		}
 		step(all...)
 		w.set(under("a"), "servfail") // is no delisting
@@ -275,4 +282,35 @@ func TestStats(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// Ten thousand sessions at once behind a server that does not answer: none waits
+// longer than it may, questions are bounded, and the lists are soon set aside.
+func TestStormBehindStalledServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{a: map[string]string{"*.a.example": "hang", "*.b.example": "hang"}}
+		var d diary
+		l := newLists(t, dnsbl.Config{Resolver: w, Zones: []dnsbl.Zone{zone("a"), zone("b")}, Timeout: 2 * time.Second, Pending: 1000, Observe: d.observe})
+		start := time.Now()
+		var group sync.WaitGroup
+		for i := range 10_000 {
+			group.Go(func() {
+				if res := l.Addr(t.Context(), netip.AddrFrom4([4]byte{5, 6, byte(i >> 8), byte(i)})); len(res.Failures) != 2 || res.Action != smtpguard.Continue {
+					t.Errorf("%+v", res)
+				}
+			})
+		}
+		group.Wait()
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if n := w.questions(""); n != 1000 {
+			t.Errorf("%d questions were under way", n)
+		}
+		got := d.read()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"aside a.example away", "aside b.example away"}) {
+			t.Errorf("%q", got)
+		}
+	})
 }

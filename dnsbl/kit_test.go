@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -206,11 +207,16 @@ func (s *site) observe(ev smtpguard.Event) {
 	s.events = append(s.events, ev)
 }
 
-// verdicts are the check's verdicts so far that say something.
-func (s *site) verdicts(check string) (out []smtpguard.Event) {
+// all are the events so far.
+func (s *site) all() []smtpguard.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, ev := range s.events {
+	return slices.Clone(s.events)
+}
+
+// verdicts are the check's verdicts so far that say something.
+func (s *site) verdicts(check string) (out []smtpguard.Event) {
+	for _, ev := range s.all() {
 		if ev.Kind == smtpguard.KindVerdict && ev.Check == check && (ev.Reason != "" || ev.Facts != nil || ev.Error != "") {
 			out = append(out, ev)
 		}

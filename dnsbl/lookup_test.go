@@ -330,11 +330,11 @@ func TestKeyStaysSecret(t *testing.T) {
 	z.Key, z.Text = "S3cr3tKey", true
 	name := "8.7.6.5." + key + ".paid.example"
 	w := &world{a: map[string]string{}, txt: map[string]string{name: "see https://paid.example/S3CR3TKEY/5.6.7.8\x00"}}
-	var events []smtpguard.Event
+	var d diary
 	var said strings.Builder
 	for _, answer := range []string{"127.0.0.2", "127.0.0.99", "127.255.255.254", "plain", "servfail", "timeout", "hang", "panic"} {
 		l := newLists(t, dnsbl.Config{Resolver: w, Judge: smtpguard.StageConnect, Zones: []dnsbl.Zone{z}, Health: dnsbl.Health{Errors: 1},
-			Timeout: 50 * time.Millisecond, Observe: func(ev smtpguard.Event) { events = append(events, ev) }})
+			Timeout: 50 * time.Millisecond, Observe: d.observe})
 		w.set(name, answer)
 		script := "S: 220"
 		if answer == "127.0.0.2" {
@@ -343,11 +343,12 @@ func TestKeyStaysSecret(t *testing.T) {
 		s := newSite(t, l.Check())
 		s.play("5.6.7.8", script)
 		if verdicts := s.verdicts("dnsbl"); len(verdicts) != 1 || len(verdicts[0].Facts) != 1 {
-			t.Errorf("%s: %+v", answer, s.events)
+			t.Errorf("%s: %+v", answer, s.all())
 		}
-		fmt.Fprintf(&said, "%+v %+v", s.events, l.Stats())
+		fmt.Fprintf(&said, "%+v %+v", s.all(), l.Stats())
 	}
 	text, _ := json.Marshal(z)
+	events := d.told()
 	all := fmt.Sprintf("%s %+v %#v %v %s", &said, events, z, z, text)
 	if i := strings.Index(strings.ToLower(all), key); i >= 0 {
 		t.Errorf("the key is out: %s", all[max(0, i-200):min(len(all), i+100)])

@@ -19,62 +19,35 @@ import (
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
-// serveLists has rbldnsd serve zones until the test ends, each "name:dataset"
-// with the lines of its file, and returns a resolver that asks it alone.
+// serveLists starts a list server and returns a resolver that asks it alone.
 func serveLists(t testing.TB, zones map[string]string) *net.Resolver {
+	t.Helper()
+	return resolverAt(startLists(t, zones))
+}
+
+// startLists has rbldnsd serve zones until the test ends, each "name:dataset"
+// with the lines of its file, and returns its address.
+func startLists(t testing.TB, zones map[string]string) string {
 	t.Helper()
 	program := require.Program(t, "rbldnsd")
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil { // it may run as another user
 		t.Fatal(err)
 	}
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.LocalAddr().(*net.UDPAddr)
-	free.Close()
-	args := []string{"-n", "-b", fmt.Sprintf("127.0.0.1/%d", addr.Port), "-w", dir, "-c", "0"}
-	i := 0
+	args := []string{"-n", "-w", dir, "-c", "0"}
+	var up string
 	for zone, lines := range zones {
-		file := fmt.Sprintf("zone%d", i)
-		i++
+		file := fmt.Sprintf("zone%d", len(args))
 		soa := "$SOA 60 ns.example. hostmaster.example. 1 600 60 600 60\n"
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(soa+lines+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		args = append(args, zone+":"+file)
+		up, _, _ = strings.Cut(zone, ":")
 	}
-	cmd := exec.Command(program, args...)
-	out := new(strings.Builder)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("rbldnsd says:\n%s", out)
-		}
+	return daemon(t, "up."+up+".", func(port int) *exec.Cmd {
+		return exec.Command(program, append([]string{"-b", fmt.Sprintf("127.0.0.1/%d", port)}, args...)...)
 	})
-	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr.String())
-	}}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		for zone := range zones {
-			name, _, _ := strings.Cut(zone, ":")
-			_, err = r.LookupNetIP(ctx, "ip4", "up."+name+".")
-			break
-		}
-		cancel()
-		if dns, ok := err.(*net.DNSError); ok && dns.IsNotFound {
-			return r
-		}
-	}
-	t.Fatalf("rbldnsd does not answer: %v", err)
-	return nil
 }
 
 // The suite of rbldnsd itself: its data, served by it, asked by us.

@@ -3,7 +3,6 @@ package dnsbl
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 
@@ -76,9 +75,9 @@ func (z *zone) hidden(err error) error {
 // String is the listing in words: "client 192.0.2.1 is listed by
 // zen.spamhaus.org (policy block list)".
 func (l *Listing) String() string {
-	s := fmt.Sprintf("%v %s is listed by %s", l.Position, l.Subject, l.Zone)
-	if l.Position == 0 {
-		s = s[len("invalid "):]
+	s := l.Subject + " is listed by " + l.Zone
+	if l.Position != 0 { // in a session
+		s = l.Position.String() + " " + s
 	}
 	if means := l.means(); means != "" {
 		s += " (" + means + ")"

@@ -71,12 +71,13 @@ func (s *standing) suspect() {
 	}
 }
 
-// worked is told of a lookup that the zone answered as it should.
+// worked is told of a lookup that the zone answered as it should. Of one that
+// was under way when the zone was set aside it makes nothing.
 func (l *Lists) worked(z *zone) {
 	if z.state.fails.Load() != 0 {
 		z.state.fails.Store(0)
 	}
-	if z.state.until.Load() == 0 {
+	if z.state.until.Load() == 0 || z.state.isAside() {
 		return
 	}
 	z.state.mu.Lock()
@@ -117,22 +118,22 @@ func because(err error) string {
 
 // setAside has z not asked for the time d.
 func (l *Lists) setAside(z *zone, now Standing, why string, d time.Duration) {
-	z.state.until.Store(time.Now().Add(d).UnixNano())
-	l.stand(z, now, why)
+	l.stand(z, now, why, time.Now().Add(d).UnixNano())
 }
 
 // takeBack has z asked again.
-func (l *Lists) takeBack(z *zone) {
-	z.state.until.Store(0)
-	l.stand(z, Well, "")
-}
+func (l *Lists) takeBack(z *zone) { l.stand(z, Well, "", 0) }
 
 // stand notes how z stands from now on, and tells of a change.
-func (l *Lists) stand(z *zone, now Standing, why string) {
+func (l *Lists) stand(z *zone, now Standing, why string, until int64) {
 	s := &z.state
-	s.fails.Store(0)
 	s.telling.Lock()
 	defer s.telling.Unlock()
+	if now != Well {
+		until = max(until, s.until.Load()) // a test may have said longer than a lookup does
+	}
+	s.until.Store(until)
+	s.fails.Store(0)
 	s.mu.Lock()
 	was, since := s.now, s.since
 	if was != now {
