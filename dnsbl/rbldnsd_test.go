@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,38 +14,14 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/dnsbl"
+	"github.com/smtpguard/smtpguard/internal/dnsd"
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
 // serveLists starts a list server and returns a resolver that asks it alone.
 func serveLists(t testing.TB, zones map[string]string) *net.Resolver {
 	t.Helper()
-	return resolverAt(startLists(t, zones))
-}
-
-// startLists has rbldnsd serve zones until the test ends, each "name:dataset"
-// with the lines of its file, and returns its address.
-func startLists(t testing.TB, zones map[string]string) string {
-	t.Helper()
-	program := require.Program(t, "rbldnsd")
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { // it may run as another user
-		t.Fatal(err)
-	}
-	args := []string{"-n", "-w", dir, "-c", "0"}
-	var up string
-	for zone, lines := range zones {
-		file := fmt.Sprintf("zone%d", len(args))
-		soa := "$SOA 60 ns.example. hostmaster.example. 1 600 60 600 60\n"
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(soa+lines+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, zone+":"+file)
-		up, _, _ = strings.Cut(zone, ":")
-	}
-	return daemon(t, "up."+up+".", func(port int) *exec.Cmd {
-		return exec.Command(program, append([]string{"-b", fmt.Sprintf("127.0.0.1/%d", port)}, args...)...)
-	})
+	return dnsd.Resolver(dnsd.Rbldnsd(t, zones))
 }
 
 // The suite of rbldnsd itself: its data, served by it, asked by us.

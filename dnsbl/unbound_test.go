@@ -11,6 +11,7 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/dnsbl"
+	"github.com/smtpguard/smtpguard/internal/dnsd"
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
@@ -20,7 +21,7 @@ func recurse(t *testing.T, listServer string, zones []string, more string) *net.
 	t.Helper()
 	program := require.Program(t, "unbound")
 	dir := t.TempDir()
-	return resolverAt(daemon(t, "up."+zones[0]+".", func(port int) *exec.Cmd {
+	return dnsd.Resolver(dnsd.Start(t, "up."+zones[0]+".", func(port int) *exec.Cmd {
 		var conf strings.Builder
 		fmt.Fprintf(&conf, `server:
 	interface: 127.0.0.1
@@ -49,7 +50,7 @@ func recurse(t *testing.T, listServer string, zones []string, more string) *net.
 // Lists as sites have them: behind a resolver with a cache, which answers for
 // names that do not exist where its operator wants that.
 func TestUnbound(t *testing.T) {
-	server := startLists(t, map[string]string{"a.example:ip4set": "127.0.0.2\n5.6.7.8 :127.0.0.2:caught"})
+	server := dnsd.Rbldnsd(t, map[string]string{"a.example:ip4set": "127.0.0.2\n5.6.7.8 :127.0.0.2:caught"})
 	z := zone("a")
 	z.Text = true
 	for _, tt := range []struct {

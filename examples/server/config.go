@@ -40,6 +40,7 @@ type Config struct {
 	Lists       []List      `yaml:"lists"`
 	Traps       Traps       `yaml:"traps"`
 	Resolver    Resolver    `yaml:"resolver"`
+	Identity    Identity    `yaml:"identity"`
 	DNSLists    DNSLists    `yaml:"dns-lists"`
 	Redis       Redis       `yaml:"redis"`
 
@@ -213,6 +214,22 @@ type Traps struct {
 type Resolver struct {
 	Servers []string `yaml:"servers"`
 }
+
+// Identity says what is asked of clients' names and reverse-paths.
+type Identity struct {
+	Check     degree            `yaml:"check"`
+	Addresses []network         `yaml:"addresses"`
+	Rules     map[string]action `yaml:"rules"`
+}
+
+// How much a check counts.
+type degree string
+
+const (
+	off     degree = "none"
+	note    degree = "note"
+	enforce degree = "enforce"
+)
 
 // DNSLists are public lists.
 type DNSLists struct {

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/auth/iprev"
 	"github.com/smtpguard/smtpguard/dnsbl"
 )
 
@@ -45,6 +46,45 @@ func newResolver(cfg *Config) *net.Resolver {
 	}}
 }
 
+// newIdentity looks at clients' names and reverse-paths; nil where cfg does not
+// want it.
+func newIdentity(cfg *Config, resolver iprev.Resolver) (*iprev.Checker, error) {
+	if cfg.Identity.Check == off {
+		return nil, nil
+	}
+	ic := iprev.Config{Resolver: resolver, OurNames: []string{cfg.Hostname}, OurAddrs: prefixes(cfg.Identity.Addresses), Rules: iprev.DefaultRules()}
+	for _, d := range cfg.Domains {
+		if !strings.HasPrefix(d, "*.") {
+			ic.OurNames = append(ic.OurNames, d)
+		}
+	}
+	for name, a := range cfg.Identity.Rules {
+		var f iprev.Finding
+		if err := f.UnmarshalText([]byte(name)); err != nil {
+			return nil, err
+		}
+		r := ic.Rules[f]
+		r.Action = smtpguard.Action(a)
+		ic.Rules[f] = r
+	}
+	return iprev.New(ic)
+}
+
+// dnsChecks are those that ask DNS about clients from outside.
+func dnsChecks(cfg *Config, names *iprev.Checker, l *dnsLists) (checks []smtpguard.Check) {
+	if names != nil {
+		c := smtpguard.When(fromServers(cfg), names.Check())
+		if cfg.Identity.Check == note {
+			c = smtpguard.Shadow(c)
+		}
+		checks = append(checks, c)
+	}
+	if l != nil {
+		checks = append(checks, smtpguard.When(fromServers(cfg), l.check))
+	}
+	return checks
+}
+
 // dnsLists are public lists at work: their check, and what goes on behind it.
 type dnsLists struct {
 	check smtpguard.Check
@@ -54,7 +94,7 @@ type dnsLists struct {
 
 // newDNSLists begins to watch the zones of cfg, and our own addresses in them;
 // nil where cfg names none.
-func newDNSLists(cfg *Config, resolver dnsbl.Resolver, log *slog.Logger) (*dnsLists, error) {
+func newDNSLists(cfg *Config, resolver dnsbl.Resolver, names *iprev.Checker, log *slog.Logger) (*dnsLists, error) {
 	if len(cfg.DNSLists.Zones) == 0 {
 		return nil, nil
 	}
@@ -63,12 +103,15 @@ func newDNSLists(cfg *Config, resolver dnsbl.Resolver, log *slog.Logger) (*dnsLi
 		return nil, err
 	}
 	dc.Observe = smtpguard.LogEvents(log)
+	if names != nil {
+		dc.ReverseNames = names.Names
+	}
 	zones, err := dnsbl.New(dc)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	l := &dnsLists{check: smtpguard.When(fromServers(cfg), zones.Check()), stop: stop}
+	l := &dnsLists{check: zones.Check(), stop: stop}
 	l.done.Go(func() { _ = zones.Run(ctx) }) // ends with ctx
 	if addrs, domains := cfg.DNSLists.watched(); len(addrs)+len(domains) > 0 {
 		w, err := dnsbl.NewWatch(dnsbl.WatchConfig{Lists: zones, Addrs: addrs, Domains: domains, Observe: dc.Observe})
@@ -86,14 +129,6 @@ func (l *dnsLists) close() {
 		l.stop()
 		l.done.Wait()
 	}
-}
-
-// checks are those of l.
-func (l *dnsLists) checks() []smtpguard.Check {
-	if l == nil {
-		return nil
-	}
-	return []smtpguard.Check{l.check}
 }
 
 func (d *DNSLists) config(resolver dnsbl.Resolver) (dc dnsbl.Config, err error) {

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/smtpguard/smtpguard/internal/rbldnsd"
+	"github.com/smtpguard/smtpguard/internal/dnsd"
 )
 
 // Who is on a public list is turned away with a clean reply, and the log says
 // why; a key is in neither. Who logs in is not asked about.
 func TestDNSLists(t *testing.T) {
-	addr := rbldnsd.Serve(t, map[string]string{
+	addr := dnsd.Rbldnsd(t, map[string]string{
 		"key123.bl.example:ip4set": ":127.0.0.2:Listed: see \x07http://bl.example/?$\n45.0.0.7\n127.0.0.2\n:127.0.0.9:never\n45.0.0.200\n",
 		"dbl.example:dnset":        ":127.0.1.2:spam domain\n.spam.example\ntest\n",
 	})
@@ -57,5 +57,35 @@ dns-lists:
 	}
 	if strings.Contains(r.log.String(), "key123") {
 		t.Error("the key is in the log")
+	}
+}
+
+// Who greets as us is turned away where that is enforced, and noted where it is
+// not. What cannot be looked up keeps nobody out.
+func TestIdentity(t *testing.T) {
+	addr := dnsd.Rbldnsd(t, map[string]string{"bl.example:ip4set": "127.0.0.2"}) // of all else it knows nothing
+	for check, want := range map[string]int{"enforce": 550, "note": 0, "none": 0} {
+		r := start(t, "wait: 10ms, proxy: [127.0.0.0/8]", fmt.Sprintf(`
+resolver: {servers: [%q]}
+identity: {check: %s}
+`, addr, check))
+		try := func(hello string) error {
+			c := via(t, r.addr["inbound"], 2, "45.0.0.1:1")
+			defer c.Close()
+			if err := c.Hello(hello); err != nil {
+				return err
+			}
+			return c.SendMail("a@client.example", []string{"ann@example.org"}, strings.NewReader("x\r\n"))
+		}
+		if err := try("mail.example.org"); code(err) != want || err != nil && want == 0 {
+			t.Errorf("%s: greeting as us: %v", check, err)
+		}
+		if err := try("mail.client.example"); err != nil {
+			t.Errorf("%s: greeting as somebody: %v", check, err)
+		}
+		if check == "none" {
+			continue
+		}
+		r.until("the log tells of it", func() bool { return strings.Contains(r.log.String(), "hello-ours") })
 	}
 }

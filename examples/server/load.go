@@ -272,6 +272,10 @@ func (k *zoneKind) UnmarshalYAML(n ast.Node) error {
 	})
 }
 
+func (d *degree) UnmarshalYAML(n ast.Node) error {
+	return word(n, d, map[string]degree{"none": off, "note": note, "enforce": enforce})
+}
+
 func (a *action) UnmarshalYAML(n ast.Node) error {
 	return word(n, a, map[string]action{
 		"none": action(smtpguard.Continue), "quarantine": action(smtpguard.Quarantine),

@@ -120,6 +120,11 @@ func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 			bad(fmt.Sprintf("%q is not address:port", s), "resolver", "servers", i)
 		}
 	}
+	if cfg.Identity.Check == "" {
+		bad("is empty: none, note or enforce", "identity", "check")
+	} else if _, err := newIdentity(cfg, new(net.Resolver)); err != nil {
+		bad(short(err), "identity", "rules")
+	}
 	fine := true
 	for i := range cfg.DNSLists.Zones {
 		one := DNSLists{Zones: cfg.DNSLists.Zones[i : i+1]}
@@ -305,7 +310,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

@@ -247,11 +247,16 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		return nil, err
 	}
 	gen = &generation{cfg: cfg, kit: kit, own: own}
-	if gen.public, err = newDNSLists(cfg, newResolver(cfg), b.log); err != nil {
+	resolver := newResolver(cfg)
+	names, err := newIdentity(cfg, resolver)
+	if err == nil {
+		gen.public, err = newDNSLists(cfg, resolver, names, b.log)
+	}
+	if err != nil {
 		gen.abort()
 		return nil, err
 	}
-	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, gen.public.checks())...)
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, dnsChecks(cfg, names, gen.public))...)
 	if err != nil {
 		gen.abort()
 		return nil, err

@@ -1,4 +1,5 @@
-package dnsbl_test
+// Package dnsd runs real DNS servers for tests.
+package dnsd
 
 import (
 	"context"
@@ -9,10 +10,10 @@ import (
 	"time"
 )
 
-// daemon starts a DNS server that runs until the test ends, on a free port of
+// Start starts a DNS server that runs until the test ends, on a free port of
 // loopback that command is told, and returns its address once it answers for a
 // name. Somebody else may take the port meanwhile: then it tries another.
-func daemon(t testing.TB, name string, command func(port int) *exec.Cmd) string {
+func Start(t testing.TB, name string, command func(port int) *exec.Cmd) string {
 	t.Helper()
 	for range 5 {
 		free, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -29,7 +30,7 @@ func daemon(t testing.TB, name string, command func(port int) *exec.Cmd) string 
 		}
 		ended := make(chan struct{})
 		go func() {
-			_ = cmd.Wait()
+			_ = cmd.Wait() // it is killed
 			close(ended)
 		}()
 		stop := func() {
@@ -55,7 +56,7 @@ func daemon(t testing.TB, name string, command func(port int) *exec.Cmd) string 
 // answers waits until the server at addr has a word for a name, whatever it
 // is. It reports false when the server ends.
 func answers(t testing.TB, addr, name string, ended <-chan struct{}) bool {
-	r := resolverAt(addr)
+	r := Resolver(addr)
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := r.LookupNetIP(ctx, "ip4", name)
@@ -72,8 +73,8 @@ func answers(t testing.TB, addr, name string, ended <-chan struct{}) bool {
 	return false
 }
 
-// resolverAt is a resolver that asks the server at addr alone.
-func resolverAt(addr string) *net.Resolver {
+// Resolver is a resolver that asks the server at addr alone.
+func Resolver(addr string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
