@@ -12,8 +12,12 @@ const direct = 2048
 // room is what is gathered.
 const room = 16 << 10
 
-// lineEnds is a supply of line ends to hash.
-var lineEnds = bytes.Repeat([]byte("\r\n"), 512)
+// What is made of nothing: lineEnds is a supply of line ends.
+var (
+	lineEnds = bytes.Repeat([]byte("\r\n"), 512)
+	oneCR    = []byte("\r")
+	oneSpace = []byte(" ")
+)
 
 // stream makes the canonical form of a body, fed in chunks of any size, and
 // hands it to sums. Bare CR and LF are octets like others: only CRLF ends a
@@ -50,7 +54,7 @@ func (s *stream) simple(p []byte) {
 			p = p[1:]
 		} else {
 			s.release()
-			s.put([]byte{'\r'})
+			s.put(oneCR)
 		}
 	}
 	if n := len(p); n > 0 && p[n-1] == '\r' {
@@ -77,7 +81,7 @@ func (s *stream) relaxed(p []byte) {
 				p = p[1:]
 			} else {
 				s.release()
-				s.put([]byte{'\r'})
+				s.put(oneCR)
 			}
 			continue
 		}
@@ -117,7 +121,7 @@ func (s *stream) release() {
 	}
 	if s.blank {
 		s.blank = false
-		s.put([]byte{' '})
+		s.put(oneSpace)
 	}
 }
 
@@ -126,7 +130,7 @@ func (s *stream) release() {
 func (s *stream) close() {
 	if s.cr {
 		s.release()
-		s.put([]byte{'\r'})
+		s.put(oneCR)
 	}
 	if s.canon == Simple || s.total+int64(len(s.out)) > 0 {
 		s.put(lineEnds[:2])

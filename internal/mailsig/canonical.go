@@ -28,6 +28,13 @@ func AppendSigned(dst []byte, f Field, c Canon, start, end int) []byte {
 	return dst[:mark+n]
 }
 
+// AppendNew appends the canonical form of a field that is being made, as it is
+// hashed itself: its b= tag ends it, and is empty.
+func AppendNew(dst []byte, name, value string, c Canon) []byte {
+	f := Field{Name: name, Raw: name + ":" + value, value: len(name) + 1}
+	return AppendSigned(dst, f, c, len(value), len(value))
+}
+
 // appendRelaxed appends value unfolded, its white space reduced to single
 // spaces, and none at either end.
 func appendRelaxed(dst []byte, value string) []byte { return relaxInto(dst, value) }

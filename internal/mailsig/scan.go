@@ -1,7 +1,6 @@
 package mailsig
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -75,33 +74,4 @@ func leadingBlanks(p []byte) int {
 	for ; i < len(p) && (p[i] == ' ' || p[i] == '\t'); i++ {
 	}
 	return i
-}
-
-// bareEnd returns where the first CR without LF, or LF without CR, stands in p,
-// -1 if there is none. after tells whether a CR stands before p; a CR at the end
-// of p is not judged.
-func bareEnd(p []byte, after bool) int {
-	for i := 0; i < len(p); {
-		lf := bytes.IndexByte(p[i:], '\n')
-		line := p[i:]
-		if lf >= 0 {
-			line = p[i : i+lf]
-		}
-		cr := bytes.IndexByte(line, '\r')
-		switch {
-		case after && i == 0 && lf != 0:
-			return 0
-		case lf < 0:
-			if cr >= 0 && cr < len(line)-1 {
-				return i + cr
-			}
-			return -1
-		case cr >= 0 && cr < len(line)-1:
-			return i + cr
-		case cr < 0 && !(after && i == 0):
-			return i + lf
-		}
-		i += lf + 1
-	}
-	return -1
 }

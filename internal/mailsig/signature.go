@@ -132,7 +132,7 @@ func (s *Signature) fields(limits *Limits) error {
 		if n++; n > limits.SignedFields {
 			return fmt.Errorf("over %d fields in h=", limits.SignedFields)
 		}
-		if !isFieldName(name) {
+		if !IsFieldName(name) {
 			return errors.New("h= is not a list of field names")
 		}
 	}
@@ -156,9 +156,10 @@ func parseCanon(s string) (c Canon, ok bool) {
 	return Simple, false
 }
 
-func isFieldName(s string) bool {
+// IsFieldName reports whether s can be the name of a field (RFC 5322, section 3.6.8).
+func IsFieldName(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if s[i] <= ' ' || s[i] >= 0x7f {
+		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == ':' || s[i] == ';' {
 			return false
 		}
 	}
@@ -237,23 +238,30 @@ func (s *Signature) BodyHash(sum *Sum) bool { return string(s.hash) == string(su
 // HeaderHash returns the hash of the fields that s signs, in the field at self
 // (RFC 6376, section 3.7), and the indexes of those fields.
 func (r *Run) HeaderHash(s *Signature, self int) (digest []byte, covered []int32) {
+	last := AppendSigned(nil, r.Header.Fields[self], s.Header, s.cutStart, s.cutEnd)
+	return r.Hash(s.Algorithm.Hash(), s.Header, s.SignedFields(), self, last)
+}
+
+// Hash returns the hash of the fields called names, but for the one at self, and
+// of last, which is canonical already; and the indexes of the fields.
+func (r *Run) Hash(alg Hash, c Canon, names iter.Seq[string], self int, last []byte) (digest []byte, covered []int32) {
 	covered = make([]int32, 0, 32)
-	h := s.Algorithm.Hash().new()
+	h := alg.new()
 	r.Header.rewind()
 	buf := r.scratch[:0]
-	for name := range s.SignedFields() {
+	for name := range names {
 		i, ok := r.Header.pick(name, self)
 		if !ok {
 			continue
 		}
 		covered = append(covered, int32(i))
-		if buf = AppendField(buf, r.Header.Fields[i], s.Header); len(buf) > cap(r.scratch)/2 {
+		if buf = AppendField(buf, r.Header.Fields[i], c); len(buf) > cap(r.scratch)/2 {
 			h.Write(buf)
 			buf = buf[:0]
 		}
 	}
-	buf = AppendSigned(buf, r.Header.Fields[self], s.Header, s.cutStart, s.cutEnd)
 	h.Write(buf)
+	h.Write(last)
 	return h.Sum(nil), covered
 }
 
