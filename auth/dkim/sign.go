@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -97,7 +98,8 @@ func (s *Signer) sign(ctx context.Context, message io.Reader, choose func(*mails
 	for _, j := range jobs {
 		j.field = s.field(&j.key, list, sum.Digest(), now)
 		last := mailsig.AppendNew(nil, signatureField, j.field, s.header)
-		j.digest, _ = run.Hash(mailsig.SHA256, s.header, slices.Values(list), -1, last)
+		digest, _ := run.Hash(mailsig.SHA256, s.header, slices.Values(list), -1, last)
+		j.digest = bytes.Clone(digest)
 	}
 	return finish(jobs)
 }

@@ -175,6 +175,7 @@ type Sum struct {
 	h      hash.Hash
 	s      *stream
 	digest []byte
+	room   [32]byte // for digest
 }
 
 func (s *Sum) write(p []byte) {

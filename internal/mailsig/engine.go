@@ -3,6 +3,7 @@ package mailsig
 import (
 	"context"
 	"errors"
+	"hash"
 	"hash/maphash"
 	"io"
 	"sync"
@@ -52,18 +53,37 @@ type Run struct {
 	body    []byte // in buf: what has been read of the body
 	eof     bool
 	section section
+	header  Header
 	streams [2]stream // by Canon
 	sums    []*Sum
 	lookups lookups
-	scratch []byte
 	done    bool
+
+	// For Hash and HeaderHash.
+	scratch []byte
+	last    []byte
+	digest  []byte
+	covered []int32
+
+	idle []hash.Hash // of SHA-256, to be used again
+}
+
+// hash returns a hash to write to.
+func (r *Run) hash(alg Hash) hash.Hash {
+	if n := len(r.idle); n > 0 && r.idle[n-1].Size() == alg.id().Size() {
+		h := r.idle[n-1]
+		r.idle = r.idle[:n-1]
+		h.Reset()
+		return h
+	}
+	return alg.new()
 }
 
 // Start reads the header section of a message.
 func (e *Engine) Start(r io.Reader) (*Run, error) {
 	run, _ := e.runs.Get().(*Run)
 	if run == nil {
-		run = &Run{Engine: e, buf: make([]byte, chunk), scratch: make([]byte, 0, 4<<10)}
+		run = &Run{Engine: e, buf: make([]byte, chunk), scratch: make([]byte, 0, 4<<10), header: Header{seed: e.seed}}
 	}
 	run.r = r
 	if err := run.head(); err != nil {
@@ -91,7 +111,8 @@ func (r *Run) head() error {
 		case ok && end > limits.HeaderBytes, !ok && n > limits.HeaderBytes:
 			return ErrHeader
 		case ok:
-			r.Header = newHeader(r.buf[:end], r.section.marks, r.Engine.seed)
+			r.header.set(r.buf[:end], r.section.marks)
+			r.Header = &r.header
 			r.body = r.buf[body:n]
 			return nil
 		case n == len(r.buf):
@@ -109,7 +130,7 @@ func (r *Run) Sum(c Canon, length int64, h Hash) *Sum {
 		}
 	}
 	stream := &r.streams[c]
-	s := &Sum{alg: h, length: length, left: length, h: h.new(), s: stream}
+	s := &Sum{alg: h, length: length, left: length, h: r.hash(h), s: stream}
 	stream.canon = c
 	stream.sums = append(stream.sums, s)
 	r.sums = append(r.sums, s)
@@ -140,7 +161,8 @@ func (r *Run) Body(ctx context.Context) error {
 		}
 	}
 	for _, s := range r.sums {
-		s.digest = s.h.Sum(nil)
+		s.digest = s.h.Sum(s.room[:0])
+		r.idle = append(r.idle, s.h)
 	}
 	return nil
 }
@@ -163,8 +185,8 @@ func (r *Run) feed(p []byte) {
 	}
 }
 
-// Close ends lookups and gives memory back. What the run has handed out stays
-// good.
+// Close ends lookups and gives memory back. Of what the run has handed out only
+// strings stay good.
 func (r *Run) Close() {
 	if r.lookups.cancel != nil {
 		r.lookups.cancel()
@@ -172,13 +194,21 @@ func (r *Run) Close() {
 	if cap(r.buf) > chunk {
 		r.buf = make([]byte, chunk)
 	}
-	var out [2][]byte
-	for i := range r.streams {
-		out[i] = r.streams[i].out[:0]
+	r.header.reset()
+	clear(r.sums)
+	clear(r.lookups.keys)
+	next := Run{
+		Engine: r.Engine, buf: r.buf, section: section{marks: r.section.marks[:0]}, header: r.header, sums: r.sums[:0],
+		lookups: lookups{keys: r.lookups.keys[:0]}, scratch: r.scratch, last: r.last, digest: r.digest, covered: r.covered, idle: r.idle,
 	}
-	*r = Run{Engine: r.Engine, buf: r.buf, scratch: r.scratch[:0], section: section{marks: r.section.marks[:0]}}
 	for i := range r.streams {
-		r.streams[i].out = out[i]
+		s := &r.streams[i]
+		clear(s.sums)
+		next.streams[i] = stream{out: s.out[:0], sums: s.sums[:0]}
 	}
+	if len(next.idle) > 4 {
+		next.idle = next.idle[:4]
+	}
+	*r = next
 	r.Engine.runs.Put(r)
 }

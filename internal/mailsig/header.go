@@ -3,6 +3,7 @@ package mailsig
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 	"strings"
 )
 
@@ -81,8 +82,10 @@ type Header struct {
 	text   string
 	seed   maphash.Seed
 	names  []name  // of Fields, each once
-	slots  []int32 // a hash table over names: an index and one, 0 where there is none
+	ints   []int32 // has all that follow
+	slots  []int32 // a hash table over names: an index and one, 0 where there is none; nil before index
 	above  []int32 // for a field, the next one above it with its name, and one
+	left   []int32 // for a field, its name and one, until it is covered
 	cursor []int32 // for a name, the next field to pick, and one
 }
 
@@ -93,17 +96,31 @@ type name struct {
 	count int32
 }
 
-// newHeader makes the fields from marks, over a copy of their text.
-func newHeader(p []byte, marks []mark, seed maphash.Seed) *Header {
-	h := &Header{text: string(p), seed: seed, Fields: make([]Field, len(marks))}
+// set makes the fields from marks, over a copy of their text. It uses the memory
+// that h has.
+func (h *Header) set(p []byte, marks []mark) {
+	h.text = string(p)
+	h.Fields = slices.Grow(h.Fields[:0], len(marks))
 	for i, m := range marks {
 		end := len(p)
 		if i+1 < len(marks) {
 			end = marks[i+1].start
 		}
-		h.Fields[i] = Field{Name: h.text[m.start:m.name], Raw: h.text[m.start:end], value: m.value - m.start}
+		h.Fields = append(h.Fields, Field{Name: h.text[m.start:m.name], Raw: h.text[m.start:end], value: m.value - m.start})
 	}
-	return h
+}
+
+// spare is of how many fields memory is kept for the next header.
+const spare = 256
+
+// reset forgets the header, and keeps its memory.
+func (h *Header) reset() {
+	if cap(h.Fields) > spare {
+		*h = Header{seed: h.seed}
+		return
+	}
+	clear(h.Fields)
+	*h = Header{seed: h.seed, Fields: h.Fields[:0], names: h.names[:0], ints: h.ints[:0]}
 }
 
 // index makes names: the first who picks fields needs them.
@@ -116,9 +133,9 @@ func (h *Header) index() {
 	for size < 2*n {
 		size *= 2
 	}
-	ints := make([]int32, size+2*n)
-	h.slots, h.above, h.cursor = ints[:size], ints[size:size+n], ints[size+n:]
-	h.names = make([]name, 0, min(n, 64))
+	h.ints = slices.Grow(h.ints[:0], size+3*n)[:size+3*n]
+	h.slots, h.above, h.left, h.cursor = h.ints[:size], h.ints[size:size+n], h.ints[size+n:size+2*n], h.ints[size+2*n:]
+	clear(h.slots)
 	for i, f := range h.Fields {
 		hash := h.hash(f.Name)
 		slot := h.find(f.Name, hash)
@@ -191,7 +208,7 @@ func (h *Header) pick(name string, self int) (i int, ok bool) {
 // Others returns the names of fields that are neither among covered nor at self,
 // each once, as written where it is highest.
 func (h *Header) Others(covered []int32, self int) []string {
-	left := make([]int32, len(h.Fields)) // a name and one, for fields that are left; 0: covered
+	left := h.left
 	for k := range h.names {
 		for i := h.names[k].last; i > 0; i = h.above[i-1] {
 			left[i-1] = int32(k + 1)
@@ -201,11 +218,20 @@ func (h *Header) Others(covered []int32, self int) []string {
 	for _, i := range covered {
 		left[i] = 0
 	}
-	var names []string
 	clear(h.cursor)
+	n := 0
 	for i, k := range left {
 		if k > 0 && h.cursor[k-1] == 0 {
-			h.cursor[k-1] = 1
+			h.cursor[k-1] = int32(i + 1)
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	names := make([]string, 0, n)
+	for i, k := range left {
+		if k > 0 && h.cursor[k-1] == int32(i+1) {
 			names = append(names, h.Fields[i].Name)
 		}
 	}

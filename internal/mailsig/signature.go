@@ -236,17 +236,19 @@ func (s *Signature) Prefix(n int) string {
 func (s *Signature) BodyHash(sum *Sum) bool { return string(s.hash) == string(sum.Digest()) }
 
 // HeaderHash returns the hash of the fields that s signs, in the field at self
-// (RFC 6376, section 3.7), and the indexes of those fields.
+// (RFC 6376, section 3.7), and the indexes of those fields. Both are good until
+// the next call.
 func (r *Run) HeaderHash(s *Signature, self int) (digest []byte, covered []int32) {
-	last := AppendSigned(nil, r.Header.Fields[self], s.Header, s.cutStart, s.cutEnd)
-	return r.Hash(s.Algorithm.Hash(), s.Header, s.SignedFields(), self, last)
+	r.last = AppendSigned(r.last[:0], r.Header.Fields[self], s.Header, s.cutStart, s.cutEnd)
+	return r.Hash(s.Algorithm.Hash(), s.Header, s.SignedFields(), self, r.last)
 }
 
 // Hash returns the hash of the fields called names, but for the one at self, and
-// of last, which is canonical already; and the indexes of the fields.
+// of last, which is canonical already; and the indexes of the fields. Both are
+// good until the next call.
 func (r *Run) Hash(alg Hash, c Canon, names iter.Seq[string], self int, last []byte) (digest []byte, covered []int32) {
-	covered = make([]int32, 0, 32)
-	h := alg.new()
+	covered = r.covered[:0]
+	h := r.hash(alg)
 	r.Header.rewind()
 	buf := r.scratch[:0]
 	for name := range names {
@@ -262,7 +264,9 @@ func (r *Run) Hash(alg Hash, c Canon, names iter.Seq[string], self int, last []b
 	}
 	h.Write(buf)
 	h.Write(last)
-	return h.Sum(nil), covered
+	r.covered, r.digest = covered, h.Sum(r.digest[:0])
+	r.idle = append(r.idle, h)
+	return r.digest, covered
 }
 
 // Verify checks the signature over a digest of HeaderHash.
