@@ -16,7 +16,7 @@ type stage struct {
 	Selector string    `json:"selector"`
 	Type     KeyType   `json:"type"`
 	Phase    phase     `json:"phase"`
-	Since    time.Time `json:"since"`          // of Phase
+	Since    time.Time `json:"since"`         // of Phase
 	Seen     time.Time `json:"seen,omitzero"` // in DNS, ever since; zero: it is not there
 }
 
@@ -69,8 +69,10 @@ func (s schedule) advance(keys []stage, now time.Time, published func(stage) loo
 				tell(KeyPublished, k)
 			}
 		case missing:
+			if k.Phase == active || !k.Seen.IsZero() {
+				tell(KeyMissing, k)
+			}
 			k.Seen = time.Time{}
-			tell(KeyMissing, k)
 		}
 		left = append(left, k)
 	}

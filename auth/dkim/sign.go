@@ -40,7 +40,11 @@ var (
 // LF alone is signed as CRLF, which it has to be on the wire (RFC 6376, section
 // 5.3); CR alone is [ErrBareCR].
 func (s *Signer) Sign(ctx context.Context, message io.Reader, keys ...Key) ([]string, error) {
-	return s.sign(ctx, message, func(*mailsig.Header) ([]Key, error) { return keys, nil }, time.Now())
+	return s.sign(ctx, message, given(keys...), time.Now())
+}
+
+func given(keys ...Key) func(*mailsig.Header) ([]Key, error) {
+	return func(*mailsig.Header) ([]Key, error) { return keys, nil }
 }
 
 // Source has keys: [Folder] and [Rotation] are some.
