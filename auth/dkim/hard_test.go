@@ -16,6 +16,7 @@ func hard(n int) map[string]string {
 		"one line end":      header + "\r\n\r\n",
 		"blank tail":        header + "\r\ntext\r\n\r\n\r\n\r\n",
 		"no final CRLF":     header + "\r\ntext",
+		"no CRLF, blank":    header + "\r\ntext \t",
 		"blanks at the end": header + "\r\ntext \t\r\n \r\n\t\r\n",
 		"only blanks":       header + "\r\n \r\n\t \r\n",
 		"tabs":              header + "\r\n\ta\tb \t c\t\r\n",
@@ -24,7 +25,7 @@ func hard(n int) map[string]string {
 		"long folds":        header + "References:" + strings.Repeat("\r\n <"+strings.Repeat("x", 60)+"@example.org>", 50) + "\r\n\r\ntext\r\n",
 		"blank folds":       header + "Keywords: a\r\n \r\n\tb \r\n\t c\r\n\r\ntext\r\n",
 		"empty fields":      header + "Cc:\r\nReply-To: \r\nSender:\r\n ann@example.org\r\n\r\ntext\r\n",
-		"repeated fields":   header + "Comments: a\r\nResent-To: b@example.com\r\nresent-to: c@example.com\r\nRESENT-TO : d@example.com\r\n\r\ntext\r\n",
+		"repeated fields":   header + "Comments: a\r\nResent-To: b@example.com\r\nresent-to: c@example.com\r\nRESENT-TO: d@example.com\r\n\r\ntext\r\n",
 		"space at colon":    header + "Message-ID \t: <1@example.org>\r\n\r\ntext\r\n",
 		"dots":              header + "\r\n.\r\n..\r\n.a\r\n",
 		"long line":         header + "\r\n" + strings.Repeat("long  line ", 2000) + "\r\n",
@@ -54,6 +55,7 @@ func hard(n int) map[string]string {
 		for range r.IntN(40) {
 			b.WriteString(pieces[r.IntN(len(pieces))])
 		}
+		b.WriteString("\r\n") // as every message has that came by SMTP
 		all[fmt.Sprintf("made %03d", i)] = b.String()
 	}
 	return all
