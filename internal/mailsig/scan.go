@@ -1,0 +1,77 @@
+package mailsig
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+const (
+	low7  = 0x7f7f7f7f7f7f7f7f
+	high  = 0x8080808080808080
+	space = 0x2020202020202020
+	tabs  = 0x0909090909090909
+	above = 0x5f5f5f5f5f5f5f5f // added to seven bits, sets the eighth from 0x21 on
+)
+
+// cleanRun returns how many octets at the start of p relaxed canonicalisation
+// leaves alone, whatever follows: p up to the first tab, or the first space that
+// may stand before white space or a line end. p must not begin with either. It
+// looks at eight octets at a time: most mail has nothing else.
+func cleanRun(p []byte) int {
+	i := 0
+	for ; i+9 <= len(p); i += 8 {
+		w, next := binary.LittleEndian.Uint64(p[i:]), binary.LittleEndian.Uint64(p[i+1:])
+		s, t := w^space, w^tabs
+		// The eighth bit of an octet is clear where it is what we look for.
+		isSpace := (s&low7 + low7) | s
+		isTab := (t&low7 + low7) | t
+		isLow := (next&low7 + above) | next
+		if dirty := ^((isSpace | isLow) & isTab) & high; dirty != 0 {
+			return i + bits.TrailingZeros64(dirty)/8
+		}
+	}
+	for ; i < len(p); i++ {
+		switch p[i] {
+		case '\t':
+			return i
+		case ' ':
+			if i+1 == len(p) || p[i+1] <= ' ' {
+				return i
+			}
+		}
+	}
+	return len(p)
+}
+
+// fourEnds are four line ends.
+const fourEnds = 0x0a0d0a0d0a0d0a0d
+
+// leadingEnds returns how many line ends p begins with.
+func leadingEnds(p []byte) int64 {
+	i := 0
+	for ; i+8 <= len(p) && binary.LittleEndian.Uint64(p[i:]) == fourEnds; i += 8 {
+	}
+	for ; i+2 <= len(p) && p[i] == '\r' && p[i+1] == '\n'; i += 2 {
+	}
+	return int64(i / 2)
+}
+
+// trailingEnds returns how many line ends p ends with.
+func trailingEnds(p []byte) int64 {
+	i := len(p)
+	for ; i >= 8 && binary.LittleEndian.Uint64(p[i-8:]) == fourEnds; i -= 8 {
+	}
+	for ; i >= 2 && p[i-2] == '\r' && p[i-1] == '\n'; i -= 2 {
+	}
+	return int64((len(p) - i) / 2)
+}
+
+// leadingBlanks returns how many spaces and tabs p begins with.
+func leadingBlanks(p []byte) int {
+	i := 0
+	for ; i+8 <= len(p) && binary.LittleEndian.Uint64(p[i:]) == space; i += 8 {
+	}
+	for ; i < len(p) && (p[i] == ' ' || p[i] == '\t'); i++ {
+	}
+	return i
+}

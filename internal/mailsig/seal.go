@@ -1,0 +1,53 @@
+package mailsig
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ParseSeal reads the value of an ARC-Seal field (RFC 8617, section 4.1.3): a
+// signature over header fields that no tag lists. What only ARC knows (i=, cv=) is
+// in Tags.
+func ParseSeal(value string, limits Limits) (*Signature, error) {
+	if len(value) > limits.FieldBytes {
+		return nil, fmt.Errorf("over %d octets", limits.FieldBytes)
+	}
+	s := &Signature{Header: Relaxed, Length: -1}
+	var err error
+	if s.Tags, err = ParseTags(value, make(Tags, 0, 8)); err != nil {
+		return nil, err
+	}
+	for _, name := range [...]string{"a", "b", "d", "s"} {
+		if t, ok := s.Tags.Get(name); !ok || t.Value == "" {
+			return nil, fmt.Errorf("no %s= tag", name)
+		}
+	}
+	if _, ok := s.Tags.Get("h"); ok {
+		return nil, errors.New("an h= tag")
+	}
+	for _, read := range [...]func(*Signature, *Limits) error{func(s *Signature, _ *Limits) error { return s.names() }, (*Signature).seal, (*Signature).times} {
+		if err := read(s, &limits); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// seal reads a= and b=.
+func (s *Signature) seal(*Limits) (err error) {
+	if s.Algorithm = ParseAlgorithm(s.tag("a")); s.Algorithm == 0 {
+		return fmt.Errorf("a=: %w", ErrUnsupported)
+	}
+	b, _ := s.Tags.Get("b")
+	s.cutStart, s.cutEnd = b.Start, b.End
+	if s.signature, err = decode(b.Value); err != nil {
+		return errors.New("b= is not base64")
+	}
+	return nil
+}
+
+// AppendSelf appends the canonical form of the field f that holds s, as it is
+// hashed itself.
+func (s *Signature) AppendSelf(dst []byte, f Field) []byte {
+	return AppendSigned(dst, f, s.Header, s.cutStart, s.cutEnd)
+}
