@@ -9,8 +9,12 @@ import (
 	"sync"
 )
 
-// chunk is how much of a message is read at a time.
-const chunk = 64 << 10
+// chunk is how much of a message is read at a time. Of buffers that a large header
+// section made grow, those up to keep are kept for the next message.
+const (
+	chunk = 64 << 10
+	keep  = 512 << 10
+)
 
 var (
 	// ErrHeader is of a header section that is larger than the limits.
@@ -83,7 +87,7 @@ func (r *Run) hash(alg Hash) hash.Hash {
 func (e *Engine) Start(r io.Reader) (*Run, error) {
 	run, _ := e.runs.Get().(*Run)
 	if run == nil {
-		run = &Run{Engine: e, buf: make([]byte, chunk), scratch: make([]byte, 0, 4<<10), header: Header{seed: e.seed}}
+		run = &Run{Engine: e, buf: make([]byte, chunk), header: Header{seed: e.seed}}
 	}
 	run.r = r
 	if err := run.head(); err != nil {
@@ -116,7 +120,9 @@ func (r *Run) head() error {
 			r.body = r.buf[body:n]
 			return nil
 		case n == len(r.buf):
-			r.buf = append(r.buf, make([]byte, n)...)
+			larger := make([]byte, 2*n)
+			copy(larger, r.buf)
+			r.buf = larger
 		}
 	}
 }
@@ -148,7 +154,7 @@ func (r *Run) Body(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := fill(r.r, r.buf)
+		n, err := fill(r.r, r.buf[:chunk])
 		if err != nil && err != io.EOF {
 			return err
 		}
@@ -191,8 +197,12 @@ func (r *Run) Close() {
 	if r.lookups.cancel != nil {
 		r.lookups.cancel()
 	}
-	if cap(r.buf) > chunk {
+	if cap(r.buf) > keep {
 		r.buf = make([]byte, chunk)
+	}
+	r.buf = r.buf[:cap(r.buf)]
+	if cap(r.scratch) > keep {
+		r.scratch = nil
 	}
 	r.header.reset()
 	clear(r.sums)

@@ -243,6 +243,9 @@ func (r *Run) HeaderHash(s *Signature, self int) (digest []byte, covered []int32
 	return r.Hash(s.Algorithm.Hash(), s.Header, s.SignedFields(), self, r.last)
 }
 
+// gather is how many octets of fields are hashed at a time.
+const gather = 4 << 10
+
 // Hash returns the hash of the fields called names, but for the one at self, and
 // of last, which is canonical already; and the indexes of the fields. Both are
 // good until the next call.
@@ -257,14 +260,14 @@ func (r *Run) Hash(alg Hash, c Canon, names iter.Seq[string], self int, last []b
 			continue
 		}
 		covered = append(covered, int32(i))
-		if buf = AppendField(buf, r.Header.Fields[i], c); len(buf) > cap(r.scratch)/2 {
+		if buf = AppendField(buf, r.Header.Fields[i], c); len(buf) > gather {
 			h.Write(buf)
 			buf = buf[:0]
 		}
 	}
 	h.Write(buf)
 	h.Write(last)
-	r.covered, r.digest = covered, h.Sum(r.digest[:0])
+	r.scratch, r.covered, r.digest = buf, covered, h.Sum(r.digest[:0])
 	r.idle = append(r.idle, h)
 	return r.digest, covered
 }
