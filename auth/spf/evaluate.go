@@ -249,13 +249,13 @@ func (e *evaluation) redirect(s *spec, name string) Result {
 	if !e.count() {
 		return PermError
 	}
-	e.step(name, s.text, Follow)
+	e.step(name, s.term, Follow)
 	result := None
 	if target, ok := e.target(s, name); ok {
 		result = e.policy(target)
 	}
 	if result == None {
-		e.failure = fmt.Errorf("spf: redirect=%+q in the record of %s leads to no policy", clip(s.text), unrooted(name))
+		e.failure = fmt.Errorf("spf: %+q in the record of %s leads to no policy", clip(s.term), unrooted(name))
 		return PermError
 	}
 	return result

@@ -11,7 +11,7 @@ const maxName = 253
 
 // spec is a parsed domain-spec (section 7.1).
 type spec struct {
-	text     string // as written
+	term     string // of a modifier: the whole of it, as written
 	constant string // the name, with its trailing dot, of a spec without macros
 	valid    bool   // whether constant can be asked for
 	parts    []part // of a spec with macros
@@ -50,7 +50,7 @@ func parseSpec(text string) (*spec, error) {
 			return nil, errToplabel
 		}
 	}
-	s := &spec{text: text, parts: parts}
+	s := &spec{parts: parts}
 	if len(parts) == 1 && parts[0].letter == 0 {
 		s.constant, s.valid = rooted(parts[0].literal)
 		s.parts = nil
@@ -225,5 +225,8 @@ func rooted(name string) (_ string, ok bool) {
 			return "", false
 		}
 	}
-	return name + ".", label > 0
+	if label == 0 {
+		return "", false
+	}
+	return name + ".", true
 }

@@ -15,6 +15,7 @@ const maxRecord = 65535
 type record struct {
 	directives []directive
 	redirect   *spec // nil where there is none
+	unreached  *spec // a redirect beside an "all", which is ignored (section 5.1)
 	explain    *spec
 	err        error // of a text that does not parse, which is worth keeping too
 }
@@ -87,7 +88,7 @@ func parse(text string) (*record, error) {
 		}
 	}
 	if hasAll {
-		rec.redirect = nil // section 5.1: ignored beside an "all"
+		rec.redirect, rec.unreached = nil, rec.redirect
 	}
 	return rec, nil
 }
@@ -97,7 +98,7 @@ func (r *record) add(term string, hasAll *bool) error {
 	// A name ends before the first of these; only a modifier has '=' there
 	// (section 4.6.1).
 	if i := strings.IndexAny(term, "=:/"); i >= 0 && term[i] == '=' {
-		return r.modifier(term[:i], term[i+1:])
+		return r.modifier(term, term[:i], term[i+1:])
 	}
 	d := directive{text: term, result: Pass, bits4: 32, bits6: 128}
 	body := term
@@ -149,7 +150,7 @@ func (r *record) add(term string, hasAll *bool) error {
 
 // modifier reads a modifier (section 6). Those unknown are ignored, however
 // often they occur, if they are well-formed.
-func (r *record) modifier(name, value string) (err error) {
+func (r *record) modifier(term, name, value string) (err error) {
 	place := (**spec)(nil)
 	switch strings.ToLower(name) {
 	case "redirect":
@@ -166,7 +167,9 @@ func (r *record) modifier(name, value string) (err error) {
 	if *place != nil {
 		return errTwice
 	}
-	*place, err = parseSpec(value)
+	if *place, err = parseSpec(value); err == nil {
+		(*place).term = term
+	}
 	return err
 }
 

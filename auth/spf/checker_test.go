@@ -1,0 +1,225 @@
+package spf_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smtpguard/smtpguard/auth/spf"
+)
+
+var client = netip.MustParseAddr("192.0.2.3")
+
+func TestConfig(t *testing.T) {
+	_, err := spf.New(spf.Config{Receiver: "mx_.example.net-", Timeout: -1})
+	for _, want := range []string{"spf: Receiver", "spf: Timeout"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v has no %q", err, want)
+		}
+	}
+	if _, err := spf.New(spf.Config{}); err != nil {
+		t.Errorf("the zero Config: %v", err)
+	}
+}
+
+// TestOutcome asserts what an outcome carries besides its result.
+func TestOutcome(t *testing.T) {
+	z := parseZone(t, `
+ann.example TXT v=spf1 ip4:198.51.100.1 a:host.example include:other.example ~all
+other.example TXT v=spf1 ip4:192.0.2.0/24 -all
+host.example A 198.51.100.2
+moved.example TXT v=spf1 redirect=ann.example
+soft.example TXT v=spf1 include:none.example ~all
+void.example TXT v=spf1 a:gone.example ?include:fail.example
+fail.example TXT v=spf1 -all exp=why.fail.example
+why.fail.example TXT %{i} is not %{d}'s
+down.example TIMEOUT
+xn--bcher-kva.example TXT v=spf1 exists:%{o}.%{d} -all
+xn--bcher-kva.example.xn--bcher-kva.example A 127.0.0.2
+local.example TXT v=spf1 -exists:%{l}.local.example +all
+`)
+	checker := newChecker(t, z)
+	for _, tt := range []struct {
+		name, client, helo, mailFrom string
+		want                         string // result, mechanism @ where, sender, domain, lookups/voids, trace
+		err, explanation             string
+	}{
+		{"include", "192.0.2.3", "", "Ann@ANN.example", "pass include:other.example@ann.example Ann@ANN.example ann.example 2/0", "", ""},
+		{"mapped", "::ffff:192.0.2.3", "", "ann@ann.example", "pass include:other.example@ann.example ann@ann.example ann.example 2/0", "", ""},
+		{"redirect", "203.0.113.1", "", "ann@moved.example", "softfail ~all@ann.example ann@moved.example moved.example 3/0", "", ""},
+		{"null reverse-path", "198.51.100.1", "ann.example", "", "pass ip4:198.51.100.1@ann.example postmaster@ann.example ann.example 0/0", "", ""},
+		{"no local part", "198.51.100.1", "", "@ann.example", "pass ip4:198.51.100.1@ann.example postmaster@ann.example ann.example 0/0", "", ""},
+		{"an '@' in quotes", "198.51.100.1", "", `"x@fail.example"@ann.example`, `pass ip4:198.51.100.1@ann.example "x@fail.example"@ann.example ann.example 0/0`, "", ""},
+		{"default", "192.0.2.3", "", "ann@void.example", "neutral @ ann@void.example void.example 2/1", "", ""},
+		{"a fail", "192.0.2.3", "", "ann@fail.example", "fail -all@fail.example ann@fail.example fail.example 0/0", "", "192.0.2.3 is not fail.example's"},
+		{"U-labels", "192.0.2.3", "", "ann@Bücher.example", "pass exists:%{o}.%{d}@xn--bcher-kva.example ann@xn--bcher-kva.example xn--bcher-kva.example 1/0", "", ""},
+		{"a local part outside ASCII matches nothing", "192.0.2.3", "", "änn@local.example", "pass +all@local.example änn@local.example local.example 1/0", "", ""},
+		{"no policy", "192.0.2.3", "", "ann@gone.example", "none @ ann@gone.example gone.example 0/0", "spf: the domain has no policy", ""},
+		{"a literal", "192.0.2.3", "", "ann@[192.0.2.3]", "none @ ann@[192.0.2.3] [192.0.2.3] 0/0", "spf: not a fully qualified domain name", ""},
+		{"nothing at all", "192.0.2.3", "", "", "none @ postmaster@  0/0", "spf: not a fully qualified domain name", ""},
+		{"DNS down", "192.0.2.3", "", "ann@down.example", "temperror @ ann@down.example down.example 0/0", `spf: TXT lookup of "down.example": lookup down.example.: i/o timeout`, ""},
+		{"a dead end", "192.0.2.3", "", "ann@soft.example", "permerror @ ann@soft.example soft.example 1/0", `spf: "include:none.example" in the record of soft.example leads to no policy`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := checker.MailFrom(t.Context(), netip.MustParseAddr(tt.client), tt.helo, tt.mailFrom)
+			text := fmt.Sprintf("%s %s@%s %s %s %d/%d", got.Result, got.Mechanism, got.Where, got.Sender, got.Domain, got.Lookups, got.Voids)
+			if text != tt.want {
+				t.Errorf("got  %s\nwant %s", text, tt.want)
+			}
+			if err := fmt.Sprint(got.Err); err != tt.err && (got.Err != nil || tt.err != "") {
+				t.Errorf("error %s, want %s", err, tt.err)
+			}
+			if got.Explanation != tt.explanation {
+				t.Errorf("explanation %q", got.Explanation)
+			}
+			if got.Identity != spf.MailFrom {
+				t.Errorf("identity %s", got.Identity)
+			}
+			sound(t, got)
+		})
+	}
+	t.Run("HELO", func(t *testing.T) {
+		got := checker.Helo(t.Context(), client, "fail.example")
+		if got.Result != spf.Fail || got.Identity != spf.Helo || got.Sender != "postmaster@fail.example" {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("no client", func(t *testing.T) {
+		if got := checker.Helo(t.Context(), netip.Addr{}, "fail.example"); got.Result != spf.None || got.Err == nil {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("an endless identity", func(t *testing.T) {
+		got := checker.MailFrom(t.Context(), client, "", strings.Repeat("a", 1<<20)+"@fail.example")
+		if got.Result != spf.None || got.Err == nil || len(got.Sender) > 2000 {
+			t.Errorf("%s %v", got.Result, got.Err)
+		}
+	})
+}
+
+func TestTrace(t *testing.T) {
+	checker := newChecker(t, parseZone(t, `
+ann.example TXT v=spf1 ip4:198.51.100.1 a:gone.example mx:host.example include:other.example redirect=end.example
+other.example TXT v=spf1 -a:host.example ?all
+host.example A 198.51.100.2
+host.example MX 1 host.example
+end.example TXT v=spf1 exists:down.example
+down.example TIMEOUT
+`))
+	got := checker.MailFrom(t.Context(), client, "", "ann@ann.example")
+	var b strings.Builder
+	for _, s := range got.Trace {
+		fmt.Fprintln(&b, s)
+	}
+	want := `ann.example: "v=spf1 ip4:198.51.100.1 a:gone.example mx:host.example include:other.example redirect=end.example": record
+ann.example: "a:gone.example": void
+ann.example: "mx:host.example": no match
+ann.example: "include:other.example": follow
+other.example: "v=spf1 -a:host.example ?all": record
+other.example: "-a:host.example": no match
+other.example: "?all": match
+ann.example: "include:other.example": no match
+ann.example: "redirect=end.example": follow
+end.example: "v=spf1 exists:down.example": record
+end.example: "exists:down.example": error
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+	evil := spf.Step{Domain: "a.example", Term: "a\r\n\x1b[31m" + strings.Repeat("x", 1000), Note: spf.NoMatch}
+	if s := evil.String(); strings.ContainsAny(s, "\r\n\x1b") || len(s) > 300 {
+		t.Errorf("%q", s)
+	}
+}
+
+// stuck answers nobody: it waits for the end of the context.
+type stuck struct{ zone }
+
+func (stuck) LookupTXT(ctx context.Context, _ string) ([]string, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		got := newChecker(t, stuck{}).MailFrom(t.Context(), client, "", "ann@ann.example")
+		if got.Result != spf.TempError || !errors.Is(got.Err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", got.Result, got.Err)
+		}
+		if took := time.Since(start); took != 20*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		newChecker(t, stuck{}).MailFrom(ctx, client, "", "ann@ann.example")
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v with a context of a second", took)
+		}
+	})
+}
+
+// odd answers as resolvers do at their edges.
+type odd struct {
+	zone
+	mx    []*net.MX
+	addrs []netip.Addr
+	err   error
+	asked context.Context
+}
+
+func (o *odd) LookupMX(ctx context.Context, _ string) ([]*net.MX, error) {
+	o.asked = ctx
+	return o.mx, o.err
+}
+func (o *odd) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return o.addrs, o.err
+}
+
+func TestOddAnswers(t *testing.T) {
+	z := parseZone(t, `
+mx.example TXT v=spf1 mx ~all
+a.example TXT v=spf1 a ~all`)
+	malformed := &net.DNSError{Err: "DNS response contained records which contain invalid names"}
+	for _, tt := range []struct {
+		name   string
+		domain string
+		answer odd
+		want   spf.Result
+	}{
+		{"the null MX", "mx.example", odd{mx: []*net.MX{{Host: "."}}}, spf.SoftFail},
+		{"some invalid MX names", "mx.example", odd{mx: []*net.MX{{Host: "."}}, err: malformed}, spf.SoftFail},
+		{"only invalid MX names", "mx.example", odd{err: malformed}, spf.TempError},
+		{"no answer and no error", "a.example", odd{}, spf.SoftFail},
+		{"the other family only", "a.example", odd{err: &net.AddrError{Err: "no suitable address found"}}, spf.SoftFail},
+		{"a mapped address", "a.example", odd{addrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.3")}}, spf.Pass},
+		{"another error", "a.example", odd{err: errors.New("out of order")}, spf.TempError},
+		{"a wrapped one", "a.example", odd{err: fmt.Errorf("wrapped: %w", &net.DNSError{IsNotFound: true})}, spf.SoftFail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.answer.zone = z
+			got := newChecker(t, &tt.answer).MailFrom(t.Context(), client, "", "ann@"+tt.domain)
+			if got.Result != tt.want {
+				t.Errorf("%s (%v), want %s", got.Result, got.Err, tt.want)
+			}
+			if ctx := tt.answer.asked; ctx != nil {
+				if _, ok := ctx.Deadline(); !ok {
+					t.Error("no deadline")
+				}
+				if ctx.Err() == nil {
+					t.Error("the context outlives the check")
+				}
+				<-ctx.Done()
+			}
+		})
+	}
+}
