@@ -223,3 +223,66 @@ a.example TXT v=spf1 a ~all`)
 		})
 	}
 }
+
+// TestMacros asserts the examples of RFC 7208, section 7.4, and what section 7.3
+// adds.
+func TestMacros(t *testing.T) {
+	for _, tt := range []struct{ client, macro, want string }{
+		{"192.0.2.3", "%{s}", "strong-bad@email.example.com"},
+		{"192.0.2.3", "%{o}", "email.example.com"},
+		{"192.0.2.3", "%{d}", "email.example.com"},
+		{"192.0.2.3", "%{d4}", "email.example.com"},
+		{"192.0.2.3", "%{d3}", "email.example.com"},
+		{"192.0.2.3", "%{d2}", "example.com"},
+		{"192.0.2.3", "%{d1}", "com"},
+		{"192.0.2.3", "%{dr}", "com.example.email"},
+		{"192.0.2.3", "%{d2r}", "example.email"},
+		{"192.0.2.3", "%{l}", "strong-bad"},
+		{"192.0.2.3", "%{l-}", "strong.bad"},
+		{"192.0.2.3", "%{lr}", "strong-bad"},
+		{"192.0.2.3", "%{lr-}", "bad.strong"},
+		{"192.0.2.3", "%{l1r-}", "strong"},
+		{"192.0.2.3", "%{ir}.%{v}._spf.%{d2}", "3.2.0.192.in-addr._spf.example.com"},
+		{"192.0.2.3", "%{lr-}.lp._spf.%{d2}", "bad.strong.lp._spf.example.com"},
+		{"192.0.2.3", "%{lr-}.lp.%{ir}.%{v}._spf.%{d2}", "bad.strong.lp.3.2.0.192.in-addr._spf.example.com"},
+		{"192.0.2.3", "%{ir}.%{v}.%{l1r-}.lp._spf.%{d2}", "3.2.0.192.in-addr.strong.lp._spf.example.com"},
+		{"192.0.2.3", "%{d2}.trusted-domains.example.net", "example.com.trusted-domains.example.net"},
+		{"2001:db8::cb01", "%{ir}.%{v}._spf.%{d2}", "1.0.B.C.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.B.D.0.1.0.0.2.ip6._spf.example.com"},
+		{"2001:db8::cb01", "%{c}", "2001:db8::cb01"},
+		{"::ffff:192.0.2.3", "%{c} %{i}", "192.0.2.3 192.0.2.3"},
+		{"192.0.2.3", "%{h} %{r} %{p}", "mail.example.org unknown unknown"},
+		{"192.0.2.3", "%{S}%%%_%-", "strong-bad%40email.example.com% %20"},
+		{"192.0.2.3", "%{l9999999999999999999r-}", "bad.strong"},
+		{"192.0.2.3", "%{q}", ""},
+		{"192.0.2.3", "100% sure", ""},
+		{"192.0.2.3", "bell \a", ""},
+		{"192.0.2.3", "two\r\nlines", ""},
+		{"192.0.2.3", "é", ""},
+		{"192.0.2.3", strings.Repeat("x", 1000), strings.Repeat("x", 450)},
+	} {
+		z := parseZone(t, "email.example.com TXT v=spf1 -all exp=why.example.com")
+		z["why.example.com"] = &node{TXT: []string{tt.macro}}
+		got := newChecker(t, z).MailFrom(t.Context(), netip.MustParseAddr(tt.client), "mail.example.org", "strong-bad@email.example.com")
+		if got.Result != spf.Fail || got.Explanation != tt.want {
+			t.Errorf("%q is %q, want %q", tt.macro, got.Explanation, tt.want)
+		}
+	}
+	z := parseZone(t, `email.example.com TXT v=spf1 -all exp=why.example.com
+why.example.com TXT one
+why.example.com TXT two`)
+	if got := newChecker(t, z).Helo(t.Context(), client, "email.example.com"); got.Explanation != "" {
+		t.Errorf("of several explanations, %q", got.Explanation)
+	}
+	z = parseZone(t, `email.example.com TXT v=spf1 -all exp=why.example.com
+why.example.com TXT %{r} at %{t}`)
+	checker, err := spf.New(spf.Config{Resolver: z, Receiver: "MX.example.net"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		got := checker.Helo(t.Context(), client, "email.example.com")
+		if want := fmt.Sprintf("mx.example.net at %d", time.Now().Unix()); got.Explanation != want {
+			t.Errorf("%q, want %q", got.Explanation, want)
+		}
+	})
+}
