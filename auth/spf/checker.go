@@ -98,14 +98,14 @@ func New(cfg Config) (*Checker, error) {
 // reverse-path, "", stands for postmaster at the HELO identity.
 func (c *Checker) MailFrom(ctx context.Context, addr netip.Addr, helo, reversePath string) Outcome {
 	if reversePath == "" {
-		return c.check(ctx, MailFrom, addr, helo, "", helo)
+		return c.check(ctx, MailFrom, addr, helo, "", helo, "")
 	}
 	local, name := split(reversePath)
-	return c.check(ctx, MailFrom, addr, helo, local, name)
+	return c.check(ctx, MailFrom, addr, helo, local, name, reversePath)
 }
 
 // Helo checks the "HELO" identity (section 2.3): helo is what the client at
 // addr said in HELO or EHLO.
 func (c *Checker) Helo(ctx context.Context, addr netip.Addr, helo string) Outcome {
-	return c.check(ctx, Helo, addr, helo, "", helo)
+	return c.check(ctx, Helo, addr, helo, "", helo, "")
 }

@@ -90,6 +90,11 @@ local.example TXT v=spf1 -exists:%{l}.local.example +all
 			t.Errorf("%+v", got)
 		}
 	})
+	t.Run("an '@' in HELO", func(t *testing.T) {
+		if got := checker.Helo(t.Context(), client, "x@fail.example"); got.Result != spf.None || got.Domain != "x@fail.example" {
+			t.Errorf("%+v", got)
+		}
+	})
 	t.Run("no client", func(t *testing.T) {
 		if got := checker.Helo(t.Context(), netip.Addr{}, "fail.example"); got.Result != spf.None || got.Err == nil {
 			t.Errorf("%+v", got)

@@ -6,55 +6,34 @@ import (
 	"time"
 )
 
-// deadline is a context with a deadline that sets no timer until somebody waits
-// for it: a resolver that answers from memory never does, and the timer would
-// cost more than the check.
+// deadline is a context that ends some time after it is first asked about its
+// end. It sets no timer and reads no clock before: a resolver that answers from
+// memory never asks, and both cost more than the rest of a check.
 type deadline struct {
 	context.Context // the caller's
-	at              time.Time
+	timeout         time.Duration
 
 	mu     sync.Mutex
-	timed  context.Context // once somebody waits
+	timed  context.Context // once somebody asked
 	cancel context.CancelFunc
 	ended  bool
 }
 
-func (d *deadline) Deadline() (time.Time, bool) {
-	if at, ok := d.Context.Deadline(); ok && at.Before(d.at) {
-		return at, true
-	}
-	return d.at, true
-}
-
-func (d *deadline) Done() <-chan struct{} {
+func (d *deadline) started() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timed == nil {
-		d.timed, d.cancel = context.WithDeadline(d.Context, d.at)
+		d.timed, d.cancel = context.WithTimeout(d.Context, d.timeout)
 		if d.ended {
 			d.cancel()
 		}
 	}
-	return d.timed.Done()
+	return d.timed
 }
 
-func (d *deadline) Err() error {
-	if err := d.Context.Err(); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	timed, ended := d.timed, d.ended
-	d.mu.Unlock()
-	switch {
-	case timed != nil:
-		return timed.Err()
-	case ended:
-		return context.Canceled
-	case !time.Now().Before(d.at):
-		return context.DeadlineExceeded
-	}
-	return nil
-}
+func (d *deadline) Deadline() (time.Time, bool) { return d.started().Deadline() }
+func (d *deadline) Done() <-chan struct{}       { return d.started().Done() }
+func (d *deadline) Err() error                  { return d.started().Err() }
 
 // end releases the timer. What still holds the context afterwards sees it done.
 func (d *deadline) end() {

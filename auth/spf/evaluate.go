@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/smtpguard/smtpguard/internal/domain"
 )
@@ -31,9 +30,8 @@ var (
 
 // evaluation is one check under way. Names in it end in a dot.
 type evaluation struct {
-	checker *Checker
-	ctx     context.Context
-	start   time.Time
+	deadline // the context of its lookups
+	checker  *Checker
 
 	client netip.Addr
 	helo   string
@@ -58,12 +56,13 @@ type decision struct {
 	explain   *spec
 }
 
-// check evaluates the policy of name for a client.
-func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo, local, name string) Outcome {
+// check evaluates the policy of name for a client. whole is the sender in one
+// string, "" if that is still to be put together.
+func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo, local, name, whole string) Outcome {
 	addr = addr.Unmap().WithZone("")
 	out := Outcome{Identity: id, Client: addr, Helo: helo, Domain: name, Result: None}
 	if local == "" {
-		local = "postmaster" // section 4.3
+		local, whole = "postmaster", "" // section 4.3
 	}
 	switch {
 	case len(helo) > maxIdentity || len(local) > maxIdentity || len(name) > maxIdentity:
@@ -74,28 +73,31 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 	}
 	origin := strings.TrimSuffix(name, ".")
 	normal, err := domain.Normal(name)
-	if err != nil || strings.IndexByte(normal, '.') < 0 {
+	if err == nil && strings.IndexByte(normal, '.') < 0 {
+		err = errNotDomain
+	}
+	if err == nil && !isASCII(origin) {
+		origin = normal // section 4.3: macros show A-labels
+	}
+	if out.Sender = whole; whole == "" || origin != name {
 		out.Sender = local + "@" + origin
+	}
+	if err != nil {
 		if out.Err == nil {
 			out.Err = errNotDomain
 		}
 		return out
 	}
-	if !isASCII(origin) {
-		origin = normal // section 4.3: macros show A-labels
-	}
-	out.Domain, out.Sender = normal, local+"@"+origin
-	if out.Err != nil {
+	if out.Domain = normal; out.Err != nil {
 		return out
 	}
 	e := &evaluation{
-		checker: c, start: time.Now(), client: addr, helo: asciiHost(helo),
+		deadline: deadline{Context: ctx, timeout: c.timeout},
+		checker:  c, client: addr, helo: asciiHost(helo),
 		local: local, origin: origin, sender: out.Sender,
-		trace: make([]Step, 0, 4),
+		trace: make([]Step, 0, 3),
 	}
-	limited := &deadline{Context: ctx, at: e.start.Add(c.timeout)}
-	defer limited.end()
-	e.ctx = limited
+	defer e.end()
 
 	out.Result = e.policy(normal + ".")
 	if out.Result == Fail {
@@ -147,7 +149,7 @@ func (e *evaluation) policy(name string) Result {
 // fetch finds the record of name (sections 4.4 and 4.5). Without one, result is
 // that of the check.
 func (e *evaluation) fetch(name string) (rec *record, result Result) {
-	texts, err := e.checker.resolver.LookupTXT(e.ctx, name)
+	texts, err := e.checker.resolver.LookupTXT(e, name)
 	if err != nil && !notFound(err) {
 		e.failure = dnsFailure("TXT", name, err)
 		return nil, TempError

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxExpanded bounds an expansion in octets, of which a name needs the last 254
@@ -81,7 +82,7 @@ func (e *evaluation) macro(letter byte, name string) string {
 	case 'r':
 		return e.checker.receiver
 	default: // 't'
-		return strconv.FormatInt(e.start.Unix(), 10)
+		return strconv.FormatInt(time.Now().Unix(), 10)
 	}
 }
 
