@@ -30,8 +30,8 @@ var (
 
 // evaluation is one check under way. Names in it end in a dot.
 type evaluation struct {
-	deadline // the context of its lookups
-	checker  *Checker
+	checker *Checker
+	ctx     *deadline
 
 	client netip.Addr
 	helo   string
@@ -92,12 +92,12 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 		return out
 	}
 	e := &evaluation{
-		deadline: deadline{Context: ctx, timeout: c.timeout},
-		checker:  c, client: addr, helo: asciiHost(helo),
+		checker: c, ctx: &deadline{Context: ctx, timeout: c.timeout},
+		client: addr, helo: asciiHost(helo),
 		local: local, origin: origin, sender: out.Sender,
 		trace: make([]Step, 0, 3),
 	}
-	defer e.end()
+	defer e.ctx.end()
 
 	out.Result = e.policy(normal + ".")
 	if out.Result == Fail {
@@ -149,7 +149,7 @@ func (e *evaluation) policy(name string) Result {
 // fetch finds the record of name (sections 4.4 and 4.5). Without one, result is
 // that of the check.
 func (e *evaluation) fetch(name string) (rec *record, result Result) {
-	texts, err := e.checker.resolver.LookupTXT(e, name)
+	texts, err := e.checker.resolver.LookupTXT(e.ctx, name)
 	if err != nil && !notFound(err) {
 		e.failure = dnsFailure("TXT", name, err)
 		return nil, TempError

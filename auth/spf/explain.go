@@ -15,7 +15,7 @@ func (e *evaluation) explanation() string {
 	if !ok {
 		return ""
 	}
-	texts, err := e.checker.resolver.LookupTXT(e, target)
+	texts, err := e.checker.resolver.LookupTXT(e.ctx, target)
 	if err != nil || len(texts) != 1 || len(texts[0]) > maxRecord {
 		return ""
 	}

@@ -24,7 +24,7 @@ func (e *evaluation) matchA(d *directive, target string) (matched bool, failed R
 // matchMX compares the client with the addresses of target's MX hosts (section
 // 5.4). There is no falling back to the addresses of target itself.
 func (e *evaluation) matchMX(d *directive, target string) (matched bool, failed Result) {
-	hosts, err := e.checker.resolver.LookupMX(e, target)
+	hosts, err := e.checker.resolver.LookupMX(e.ctx, target)
 	switch {
 	case len(hosts) > 0: // net.Resolver returns the good ones with an error about the bad
 	case err != nil && !notFound(err):
@@ -57,7 +57,7 @@ func (e *evaluation) matchMX(d *directive, target string) (matched bool, failed 
 // matchExists reports whether target has any IPv4 address, whatever the client
 // has (section 5.7).
 func (e *evaluation) matchExists(target string) (matched bool, failed Result) {
-	addrs, err := e.checker.resolver.LookupNetIP(e, "ip4", target)
+	addrs, err := e.checker.resolver.LookupNetIP(e.ctx, "ip4", target)
 	switch {
 	case err != nil && !notFound(err):
 		e.failure = dnsFailure("address", target, err)
@@ -114,7 +114,7 @@ func (e *evaluation) reverse() ([]string, error) {
 		return e.names, nil
 	}
 	e.askedPTR = true
-	names, err := e.checker.resolver.LookupAddr(e, e.client.String())
+	names, err := e.checker.resolver.LookupAddr(e.ctx, e.client.String())
 	if len(names) == 0 {
 		if err != nil && !notFound(err) {
 			return nil, err
@@ -179,7 +179,7 @@ func (e *evaluation) addresses(name string) ([]netip.Addr, error) {
 	if e.client.Is4() {
 		network = "ip4"
 	}
-	addrs, err := e.checker.resolver.LookupNetIP(e, network, name)
+	addrs, err := e.checker.resolver.LookupNetIP(e.ctx, network, name)
 	if err != nil && !notFound(err) {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func commentText(text string) string {
 			return '?'
 		}
 		return r
-	}, clip(text))
+	}, text[:min(len(text), maxValue)])
 }
 
 // writeValue writes a dot-atom as it is, everything else as a quoted string.

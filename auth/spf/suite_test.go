@@ -116,7 +116,7 @@ func TestPyspf(t *testing.T) {
 }
 
 func TestBlitiri(t *testing.T) {
-	suite := readYAML(t, filepath.Join(blitiri(t), "testdata", "blitirispf-tests.yml"))
+	suite := readYAML(t, filepath.Join(peerDir(t), "testdata", "blitirispf-tests.yml"))
 	// Half of this suite has names of a single label, which section 4.3 answers
 	// with none, and section 7.1 does not allow in a record (the RFC's own suite
 	// says so in helo-not-fqdn and a-only-toplabel). What these vectors are
@@ -172,8 +172,8 @@ func (s *scenario) addLabel() {
 	}
 }
 
-// blitiri returns where the source of blitiri.com.ar/go/spf lies.
-func blitiri(t testing.TB) string {
+// peerDir returns where the source of blitiri.com.ar/go/spf lies.
+func peerDir(t testing.TB) string {
 	out, err := exec.Command(require.Program(t, "go"), "list", "-m", "-f", "{{.Dir}}", "blitiri.com.ar/go/spf").Output()
 	if err != nil {
 		t.Fatal(err)
