@@ -41,11 +41,13 @@ type Config struct {
 	// means two (section 4.6.4), negative none.
 	VoidLookups int
 
-	// Records is how many parsed records are kept; 0 means 4,096, negative none.
+	// Records is how many parsed records are kept, of 2 KiB each at most on
+	// average; 0 means 4,096, negative none.
 	Records int
 }
 
-// Checker evaluates policies. It is safe for concurrent use.
+// Checker evaluates policies. It is safe for concurrent use. The zero Checker
+// finds a temperror everywhere: New makes others.
 type Checker struct {
 	resolver Resolver
 	receiver string

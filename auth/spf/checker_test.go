@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,4 +291,122 @@ why.example.com TXT %{r} at %{t}`)
 			t.Errorf("%q, want %q", got.Explanation, want)
 		}
 	})
+}
+
+// counting counts what a check asks for.
+type counting struct {
+	zone
+	n int
+}
+
+func (c *counting) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	c.n++
+	return c.zone.LookupTXT(ctx, name)
+}
+func (c *counting) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	c.n++
+	return c.zone.LookupMX(ctx, name)
+}
+func (c *counting) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	c.n++
+	return c.zone.LookupNetIP(ctx, network, host)
+}
+func (c *counting) LookupAddr(ctx context.Context, addr string) ([]string, error) {
+	c.n++
+	return c.zone.LookupAddr(ctx, addr)
+}
+
+// TestHostilePolicies asserts the bounds of section 4.6.4 on what a policy can
+// make its reader do: ten terms, ten hosts in each.
+func TestHostilePolicies(t *testing.T) {
+	z := parseZone(t, `
+mx.example TXT v=spf1 mx mx mx mx mx mx mx mx mx mx mx mx +all
+ptr.example TXT v=spf1 ptr:a.example ptr:b.example ptr:c.example exists:%{p}.example exists:%{p1}.%{p2}.%{p3}.example -all
+tree.example TXT v=spf1 include:tree2.example include:tree2.example include:tree2.example -all
+tree2.example TXT v=spf1 include:tree3.example include:tree3.example include:tree3.example ?all
+tree3.example TXT v=spf1 a:host.example mx:mx.example ?all
+host.example A 198.51.100.1
+`)
+	for i := range 10 {
+		host := fmt.Sprintf("mx%d.example", i)
+		for _, record := range [][3]string{{"mx.example", "MX", "1 " + host}, {host, "A", "198.51.100.1"}, {reverseName(client), "PTR", host + "."}} {
+			if err := z.add(record[0], record[1], record[2]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 100 {
+		if err := z.add(reverseName(client), "PTR", fmt.Sprintf("more%d.a.example", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	z["terms.example"] = &node{TXT: []string{"v=spf1" + strings.Repeat(" a:host.example", 4000)}}
+	z["networks.example"] = &node{TXT: []string{"v=spf1" + strings.Repeat(" ip4:1.1.1.1", 5000) + " a -all"}}
+	for name := range z {
+		if z[name].TXT == nil {
+			continue
+		}
+		counter := &counting{zone: z}
+		got := newChecker(t, counter).MailFrom(t.Context(), client, "", "ann@"+name)
+		if counter.n > 112 {
+			t.Errorf("%s: %d queries", name, counter.n)
+		}
+		sound(t, got)
+	}
+}
+
+func TestConcurrent(t *testing.T) {
+	checker := newChecker(t, exampleZone())
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				if got := checker.MailFrom(t.Context(), client, "", "ann@example.org"); got.Result != spf.Fail {
+					t.Errorf("%s: %v", got.Result, got.Err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestZeroChecker(t *testing.T) {
+	var zero spf.Checker
+	if got := zero.Helo(t.Context(), client, "example.org"); got.Result != spf.TempError || got.Err == nil {
+		t.Errorf("%+v", got)
+	}
+	if got := zero.Lint(t.Context(), "example.org"); len(got.Findings) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// static answers TXT queries without allocating, as a warm cache can.
+type static struct {
+	zone
+	txt map[string][]string
+}
+
+func (s static) LookupTXT(_ context.Context, name string) ([]string, error) { return s.txt[name], nil }
+
+// TestAllocations asserts that a check of known records costs next to nothing.
+func TestAllocations(t *testing.T) {
+	networks := strings.Repeat(" ip4:198.51.100.0/24", 20)
+	z := static{txt: map[string][]string{
+		"first.example.": {"v=spf1 ip4:192.0.2.0/24" + networks + " -all"},
+		"five.example.":  {"v=spf1 include:a.example include:b.example include:c.example include:d.example include:e.example -all"},
+	}}
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		z.txt[name+".example."] = []string{"v=spf1" + networks + " ~all"}
+	}
+	checker := newChecker(t, z)
+	for sender, most := range map[string]float64{"ann@first.example": 3, "ann@five.example": 6} {
+		n := testing.AllocsPerRun(100, func() {
+			if got := checker.MailFrom(t.Context(), client, "mail.example", sender); got.Err != nil {
+				t.Error(got.Err)
+			}
+		})
+		if n > most {
+			t.Errorf("%s: %v allocations", sender, n)
+		}
+	}
 }

@@ -22,6 +22,7 @@ const (
 const maxIdentity = 1024
 
 var (
+	errZero      = errors.New("spf: a Checker that New did not make")
 	errNoClient  = errors.New("spf: no client address")
 	errIdentity  = errors.New("spf: HELO or MAIL FROM longer than a command")
 	errNoRecord  = errors.New("spf: the domain has no policy")
@@ -65,6 +66,9 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 		local, whole = "postmaster", "" // section 4.3
 	}
 	switch {
+	case c.resolver == nil:
+		out.Result, out.Err = TempError, errZero
+		return out
 	case len(helo) > maxIdentity || len(local) > maxIdentity || len(name) > maxIdentity:
 		out.Helo, out.Domain, out.Err = clip(helo), clip(name), errIdentity
 		return out

@@ -67,6 +67,9 @@ const (
 // client, and so asks for the addresses of both families, where a name without
 // either is a void.
 func (c *Checker) Lint(ctx context.Context, name string) Report {
+	if c.resolver == nil {
+		return Report{Domain: name, Findings: []Finding{{Defect: Unreachable, Domain: name, Text: errZero.Error()}}}
+	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	l := &linter{checker: c, ctx: limited, report: Report{Domain: name}}
