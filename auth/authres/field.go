@@ -30,7 +30,11 @@ func (r Results) Field() (string, error) {
 		return "", fmt.Errorf("authres: authserv-id %q", r.ID)
 	}
 	w.WriteString("Authentication-Results: ")
-	w.name(r.ID)
+	id := r.ID
+	if !w.utf8 {
+		id = aLabels(id)
+	}
+	w.value(id, isPlain(id))
 	if r.Version > 0 {
 		w.WriteString(" " + strconv.Itoa(r.Version))
 	}
@@ -56,7 +60,7 @@ type writer struct {
 }
 
 func (w *writer) method(m Method) error {
-	if !keyword(m.Name) || strings.EqualFold(m.Name, "none") && m.Result == "" {
+	if !keyword(m.Name) {
 		return fmt.Errorf("authres: method %q is no keyword", m.Name)
 	}
 	if !keyword(string(m.Result)) {
@@ -69,7 +73,7 @@ func (w *writer) method(m Method) error {
 	w.WriteString("=" + strings.ToLower(string(m.Result)))
 	if m.Reason != "" {
 		v := &writer{utf8: w.utf8}
-		v.value(m.Reason)
+		v.value(m.Reason, isPlain(m.Reason))
 		w.pair("reason", v.String())
 	}
 	for _, p := range m.Properties {
@@ -109,15 +113,15 @@ func (w *writer) name(text string) {
 	if !w.utf8 {
 		text = aLabels(text)
 	}
-	w.value(text)
+	w.value(text, plain(text))
 }
 
-// value writes a token, an address or a quoted string.
-func (w *writer) value(text string) {
+// value writes text, in quotes unless it is plain.
+func (w *writer) value(text string, plain bool) {
 	if len(text) > maxValue {
 		text = text[:maxValue]
 	}
-	if plain(text) {
+	if plain {
 		w.WriteString(text)
 		return
 	}
