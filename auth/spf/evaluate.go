@@ -41,7 +41,7 @@ type evaluation struct {
 	sender string
 
 	lookups, voids int
-	trace          []Step
+	steps          steps
 	decided        decision
 	failure        error // why a result is temperror or permerror
 
@@ -99,7 +99,6 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 		checker: c, ctx: &deadline{Context: ctx, timeout: c.timeout},
 		client: addr, helo: asciiHost(helo),
 		local: local, origin: origin, sender: out.Sender,
-		trace: make([]Step, 0, 3),
 	}
 	defer e.ctx.end()
 
@@ -108,7 +107,7 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 		out.Explanation = e.explanation()
 	}
 	out.Mechanism, out.Where = e.decided.mechanism, unrooted(e.decided.where)
-	out.Lookups, out.Voids, out.Trace, out.Err = e.lookups, e.voids, e.trace, e.failure
+	out.Lookups, out.Voids, out.Trace, out.Err = e.lookups, e.voids, e.steps.all(), e.failure
 	return out
 }
 
@@ -278,5 +277,29 @@ func (e *evaluation) count() bool {
 }
 
 func (e *evaluation) step(name, term string, note Note) {
-	e.trace = append(e.trace, Step{unrooted(name), term, note})
+	e.steps.add(Step{unrooted(name), term, note})
+}
+
+// steps collects a trace without allocating for its first steps, since nobody
+// knows beforehand how many a check will have.
+type steps struct {
+	first [20]Step
+	n     int // of first
+	more  []Step
+}
+
+func (s *steps) add(step Step) {
+	if s.n < len(s.first) {
+		s.first[s.n] = step
+		s.n++
+		return
+	}
+	s.more = append(s.more, step)
+}
+
+func (s *steps) all() []Step {
+	if s.n == 0 {
+		return nil
+	}
+	return append(append(make([]Step, 0, s.n+len(s.more)), s.first[:s.n]...), s.more...)
 }
