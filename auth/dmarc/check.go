@@ -96,6 +96,9 @@ func identifier(name, selector, result string) Identifier {
 	} else {
 		id.Reason = "no domain name"
 	}
+	if strings.ContainsFunc(selector, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`()<>[]:;@\,"'`, r) }) {
+		id.Reason = "no selector" // its key may be that of another name
+	}
 	return id
 }
 
