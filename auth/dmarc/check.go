@@ -229,7 +229,7 @@ func (e *evaluation) fail(m *Message, draw int) error {
 		}
 		missing = !found
 	}
-	e.out.Result = Fail
+	e.out.Result, e.out.Reason = Fail, "nothing that is authenticated is aligned"
 	e.out.Policy, e.out.PolicyTag = e.requested(missing)
 	e.out.Disposition = e.out.Policy
 	if r.Testing && e.by == TreeWalk {

@@ -297,6 +297,7 @@ func TestJSON(t *testing.T) {
 	}
 	const want = `{
  "result": "fail",
+ "reason": "nothing that is authenticated is aligned",
  "disposition": "none",
  "overrides": [
   {
