@@ -21,7 +21,7 @@ func (e *evaluation) align() (passed bool, missed error) {
 		case id.Result == string(Pass):
 			id.Aligned, passed = true, true
 		default:
-			id.Reason = fmt.Sprintf("%s=%s", method, clean(id.Result))
+			id.Reason = fmt.Sprintf("%s=%s", method, id.Result)
 			if id.Result == string(TempError) && aligned {
 				err = fmt.Errorf("dmarc: %s=temperror of %s", method, id.Domain)
 			}

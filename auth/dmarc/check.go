@@ -90,7 +90,7 @@ func (c *Checker) outcome(m *Message, author string, by Discovery) Outcome {
 }
 
 func identifier(name, selector, result string) Identifier {
-	id := Identifier{Domain: name, Selector: selector, Result: result}
+	id := Identifier{Domain: clean(name), Selector: clean(selector), Result: clean(result)}
 	if normal, err := domain.Normal(name); err == nil {
 		id.Domain = normal
 	} else {
@@ -126,8 +126,11 @@ func (c *Checker) evaluate(l *lookups, m *Message, author string, by Discovery, 
 		e.out.Reason = "no policy record"
 		return e.out
 	}
-	if e.out.Record.Policy == "" {
-		e.out.Result, e.out.Reason = PermError, fmt.Sprintf("the record at %s has neither a valid policy nor an address for reports", e.out.PolicyDomain)
+	if r := e.out.Record; r.Policy == "" { // RFC 9989, section 4.10.1
+		e.out.Reason = fmt.Sprintf("the record at %s has neither a valid policy nor an address for reports", e.out.PolicyDomain)
+		if r.invalid {
+			e.out.Result = PermError // section 9.2
+		}
 		return e.out
 	}
 	passed, missed := e.align()

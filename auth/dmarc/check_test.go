@@ -96,7 +96,9 @@ var cases = []struct {
 	{"bad sp with reports", published(map[string]string{"example.com": "v=DMARC1; p=reject; sp=rejct; rua=mailto:d@example.com"}),
 		message("example.com", ""), Fail, "example.com p none", "", NoPolicy},
 	{"a record of its version only", published(map[string]string{"a.example.com": "v=DMARC1", "example.com": "v=DMARC1; p=reject"}),
-		message("a.example.com", ""), PermError, "a.example.com  ", "", NoPolicy}, // it is found first: section 4.10.1
+		message("a.example.com", ""), None, "a.example.com  ", "", NoPolicy}, // it is found first: section 4.10.1
+	{"a public suffix that says no more", published(map[string]string{"bank.example": "v=DMARC1; psd=y"}),
+		message("a.bank.example", ""), None, "bank.example  ", "a.bank.example", NoPolicy},
 
 	// Alignment.
 	{"strict", published(map[string]string{"example.com": "v=DMARC1; p=reject; aspf=s; adkim=s"}),

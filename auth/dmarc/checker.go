@@ -68,6 +68,7 @@ type Config struct {
 
 	Lookups int           // most DNS queries for one message; 0 means 32, and 8 is the least
 	Timeout time.Duration // for all of them; 0 means 10 seconds
+	Records int           // how many parsed records are kept; 0 means 4,096, negative none
 }
 
 // Checker evaluates messages. It is safe for concurrent use.
@@ -81,6 +82,7 @@ type Checker struct {
 	mailboxes int
 	budget    int
 	timeout   time.Duration
+	records   cache
 }
 
 // New returns a Checker. It reports every field of cfg that is wrong.
@@ -101,6 +103,12 @@ func New(cfg Config) (*Checker, error) {
 			suffix, _ := publicsuffix.PublicSuffix(name)
 			return suffix
 		}
+	}
+	switch {
+	case cfg.Records == 0:
+		c.records.most = defaultRecords / 2
+	case cfg.Records > 0:
+		c.records.most = (cfg.Records + 1) / 2
 	}
 	if c.timeout == 0 {
 		c.timeout = 10 * time.Second

@@ -66,7 +66,7 @@ func (l *lookups) ask(names ...string) {
 		pending++
 		go func() {
 			texts, err := l.c.resolver.LookupTXT(l.ctx, "_dmarc."+name+".")
-			results <- found{name, judge(name, texts, err)}
+			results <- found{name, l.c.judge(name, texts, err)}
 		}()
 	}
 	for ; pending > 0; pending-- {
@@ -92,7 +92,7 @@ const maxName = 253 - len("_dmarc.")
 
 // judge makes an answer of what the resolver says. Of several records none
 // counts (RFC 9989, section 4.10).
-func judge(name string, texts []string, err error) (a answer) {
+func (c *Checker) judge(name string, texts []string, err error) (a answer) {
 	if err != nil {
 		if !notFound(err) {
 			a.err = fmt.Errorf("dmarc: %s: %w", name, err)
@@ -101,7 +101,7 @@ func judge(name string, texts []string, err error) (a answer) {
 	}
 	n := 0
 	for _, text := range texts {
-		r, err := ParseRecord(text)
+		r, err := c.records.parse(text)
 		if err != nil {
 			continue
 		}

@@ -4,11 +4,11 @@ package dmarc
 type Result string
 
 const (
-	None      Result = "none"      // no policy record for the author domain
+	None      Result = "none"      // no policy record for the author domain, or one without a policy
 	Pass      Result = "pass"      // an authenticated identifier is aligned with it
 	Fail      Result = "fail"      // none is
 	TempError Result = "temperror" // an answer that was needed did not come; a later try may do better
-	PermError Result = "permerror" // no clear author, or no usable record
+	PermError Result = "permerror" // no clear author, or a record whose policy is not valid
 )
 
 // Message is what a check judges, and what was found out about it.
@@ -71,9 +71,9 @@ type Outcome struct {
 	OrganizationalDomain string `json:"organizational_domain,omitempty"` // of the author; "" where not needed or not known
 
 	PolicyDomain string    `json:"policy_domain,omitempty"` // where Record was found
-	Record       *Record   `json:"record,omitempty"`
-	PolicyTag    string    `json:"policy_tag,omitempty"` // the tag that Policy is of: p, sp or np
-	Policy       Policy    `json:"policy,omitempty"`     // what the owner asks for, had the message failed; np only where it did
+	Record       *Record   `json:"record,omitempty"`        // shared: it must not be changed
+	PolicyTag    string    `json:"policy_tag,omitempty"`    // the tag that Policy is of: p, sp or np
+	Policy       Policy    `json:"policy,omitempty"`        // what the owner asks for, had the message failed; np only where it did
 	Discovery    Discovery `json:"discovery"`
 
 	SPF  *Identifier  `json:"spf,omitempty"`

@@ -62,8 +62,9 @@ type Record struct {
 	Text string `json:"text"` // as published
 
 	// Policy applies to the domain itself, and below it unless one of the other
-	// two does. It is "" where the record has none that is valid and no address
-	// for reports either: then DMARC is not applied (section 4.10.1).
+	// two does. It is "" where the record lacks it, or where one of the three is
+	// not valid, and there is no address for reports either: then DMARC is not
+	// applied (section 4.10.1).
 	Policy      Policy `json:"p,omitempty"`
 	Subdomain   Policy `json:"sp,omitempty"` // "" means absent
 	NonExistent Policy `json:"np,omitempty"` // "" means absent
@@ -78,6 +79,8 @@ type Record struct {
 	FailureOptions string `json:"fo"` // a list of 0, 1, d and s between colons
 
 	Percent int `json:"pct"` // of failing mail that Policy is for, 0 to 100; RFC 7489 only
+
+	invalid bool // p, sp or np is there, and not valid
 }
 
 // URI is where a domain owner wants reports sent.

@@ -2,6 +2,7 @@ package dmarc
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -52,12 +53,14 @@ func TestParseRecord(t *testing.T) {
 		// Without a policy that is valid (RFC 9989, section 4.10.1).
 		{"v=DMARC1", "", nil},
 		{"v=DMARC1; sp=reject", "", nil},
-		{"v=DMARC1; p=rejct", "", nil},
-		{"v=DMARC1; p=reject; p=reject", "", nil},
-		{"v=DMARC1; p=reject; sp=", "", nil},
-		{"v=DMARC1; p=reject; np=x; psd=n; rua=nobody", "", func(r *Record) { r.Suffix = SuffixNo }},
+		{"v=DMARC1; p=rejct", "", func(r *Record) { r.invalid = true }},
+		{"v=DMARC1; p=reject; p=reject", "", func(r *Record) { r.invalid = true }},
+		{"v=DMARC1; p=reject; sp=", "", func(r *Record) { r.invalid = true }},
+		{"v=DMARC1; p=reject; np=x; psd=n; rua=nobody", "", func(r *Record) { r.Suffix, r.invalid = SuffixNo, true }},
 		{"v=DMARC1; rua=mailto:d@example.com", NoPolicy, func(r *Record) { r.Aggregate = []URI{mailto("d@example.com")} }},
-		{"v=DMARC1; p=reject; sp=x; rua=mailto:d@example.com", NoPolicy, func(r *Record) { r.Aggregate = []URI{mailto("d@example.com")} }},
+		{"v=DMARC1; p=reject; sp=x; rua=mailto:d@example.com", NoPolicy, func(r *Record) {
+			r.Aggregate, r.invalid = []URI{mailto("d@example.com")}, true
+		}},
 
 		// fo counts with ruf only.
 		{"v=DMARC1; p=none; fo=1", NoPolicy, nil},
@@ -82,6 +85,28 @@ func TestParseRecord(t *testing.T) {
 	} {
 		if r, err := ParseRecord(text); err == nil {
 			t.Errorf("%.40q: %+v", text, r)
+		}
+	}
+}
+
+func TestRecordsKept(t *testing.T) {
+	c := cache{most: 2}
+	first, err := c.parse("v=DMARC1; p=reject")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if r, err := c.parse(fmt.Sprintf("v=DMARC1; p=none; pct=%d", i)); err != nil || r.Percent != i {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if r, err := c.parse("v=DMARC1; p=reject"); err != nil || r != first { // in use
+			t.Fatalf("parsed again at %d: %v", i, err)
+		}
+		if _, err := c.parse("v=spf1 -all"); err == nil {
+			t.Fatal("not a record, and no error")
+		}
+		if len(c.new) > 2 || len(c.old) > 2 {
+			t.Fatalf("keeps %d and %d", len(c.new), len(c.old))
 		}
 	}
 }

@@ -120,7 +120,8 @@ func ParseRecord(text string) (*Record, error) {
 		r.FailureOptions = fo
 	}
 	r.Policy, r.Subdomain, r.NonExistent = policy(values[tagP]), policy(values[tagSP]), policy(values[tagNP])
-	if r.Policy == "" || seen[tagSP] && r.Subdomain == "" || seen[tagNP] && r.NonExistent == "" {
+	r.invalid = seen[tagP] && r.Policy == "" || seen[tagSP] && r.Subdomain == "" || seen[tagNP] && r.NonExistent == ""
+	if r.Policy == "" || r.invalid {
 		r.Policy, r.Subdomain, r.NonExistent = "", "", ""
 		if len(r.Aggregate) > 0 {
 			r.Policy = NoPolicy // section 4.10.1
