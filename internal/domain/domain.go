@@ -91,7 +91,7 @@ func trimDot(name string) string {
 // ASCII, or may have an A-label.
 func international(name string) bool {
 	for i := 0; i < len(name); i++ {
-		if name[i] >= 0x80 || i+4 <= len(name) && strings.EqualFold(name[i:i+4], "xn--") {
+		if name[i] >= 0x80 || name[i]|0x20 == 'x' && i+4 <= len(name) && strings.EqualFold(name[i:i+4], "xn--") {
 			return true
 		}
 	}
@@ -120,6 +120,9 @@ func check(label string) error {
 
 // number reports whether label is one as inet_aton reads it, "127" or "0x7f".
 func number(label string) bool {
+	if label[0] < '0' || label[0] > '9' {
+		return false // most names: this is asked of every one
+	}
 	digits := "0123456789"
 	if hex, ok := strings.CutPrefix(label, "0x"); ok {
 		label, digits = hex, "0123456789abcdef"
