@@ -3,6 +3,7 @@ package authres_test
 import (
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -90,5 +91,24 @@ func TestFind(t *testing.T) {
 	}
 	if want := []string{"fail b.example", "pass c.example"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHostile asserts that no field costs more than its size.
+func TestHostile(t *testing.T) {
+	filter := newFilter(t, authres.Config{ID: "mx.example.org", Keep: []string{"*"}})
+	for _, piece := range []string{
+		"(", "()", "\"", "a ", "; spf=pass", "; spf=pass smtp.x=y", " smtp.x=y", "=?utf-8?q?a?= ", "=?", "\ufdfa", "a.", "\\", "\r\n ", "\u0325",
+	} {
+		for _, head := range []string{"", "a.example", "a.example; spf=pass", "(", "\""} {
+			value := []byte(head + strings.Repeat(piece, (32<<10-len(head))/len(piece)))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			filter.Strip(value)
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; got > 100*uint64(len(value)) {
+				t.Errorf("%q and %q: %d KiB for %d", head, piece, got>>10, len(value)>>10)
+			}
+		}
 	}
 }
