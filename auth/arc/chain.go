@@ -75,6 +75,12 @@ func (c *Chain) Sealers() []string {
 	return all
 }
 
+// ValidSealer reports whether s can be one of the domains of Trusted.
+func ValidSealer(s string) bool {
+	_, err := domain.Normal(strings.TrimPrefix(s, "*."))
+	return err == nil
+}
+
 func among(name string, domains []string) bool {
 	return slices.ContainsFunc(domains, func(d string) bool {
 		base, below := strings.CutPrefix(d, "*.")
