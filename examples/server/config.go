@@ -40,6 +40,7 @@ type Config struct {
 	Lists       []List      `yaml:"lists"`
 	Traps       Traps       `yaml:"traps"`
 	Resolver    Resolver    `yaml:"resolver"`
+	Inbound     Inbound     `yaml:"authentication"`
 	Identity    Identity    `yaml:"identity"`
 	DNSLists    DNSLists    `yaml:"dns-lists"`
 	Redis       Redis       `yaml:"redis"`
@@ -214,6 +215,27 @@ type Traps struct {
 type Resolver struct {
 	Servers []string `yaml:"servers"`
 }
+
+// Inbound says how mail from other servers is authenticated.
+type Inbound struct {
+	Mode        mode      `yaml:"mode"`
+	Most        action    `yaml:"most"`
+	Temporary   action    `yaml:"temporary"`
+	SPFFail     action    `yaml:"spf-fail"`
+	Forwarders  []network `yaml:"forwarders"`
+	Sealers     []string  `yaml:"sealers"`
+	Gateways    []network `yaml:"gateways"`
+	ReceivedSPF bool      `yaml:"received-spf"`
+}
+
+// What is made of the results of authentication.
+type mode string
+
+const (
+	unlooked  mode = "none"
+	monitored mode = "monitor"
+	enforced  mode = "enforce"
+)
 
 // Identity says what is asked of clients' names and reverse-paths.
 type Identity struct {

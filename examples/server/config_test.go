@@ -62,6 +62,7 @@ func TestDefaults(t *testing.T) {
 		Shutdown: duration(20 * time.Second),
 	}
 	want.Octets.Rules = []OctetRule{}
+	want.Inbound = Inbound{Mode: monitored, Most: action(smtpguard.Reject), Forwarders: []network{}, Sealers: []string{}, Gateways: []network{}}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver.Servers, want.DNSLists.Zones, want.DNSLists.Watch = []string{}, []DNSZone{}, []string{}
 	want.TLS.Certificates = []Pair{}
@@ -221,6 +222,8 @@ func TestBadFiles(t *testing.T) {
 		"traps: {addresses: [nobody]}":                                  `1:21: traps.addresses[0]: mailbox "nobody" is no mail address`,
 		"traps: {hits: 0}":                                              `1:15: traps.hits: must be 1 or more`,
 		"resolver: {servers: ['dns.example:53']}":                       `1:22: resolver.servers[0]: "dns.example:53" is not address:port`,
+		"authentication: {mode: maybe}":                                 `1:24: authentication.mode: "maybe" is none of enforce, monitor, none`,
+		"authentication: {mode: enforce, sealers: ['a b']}":             `authentication: Config.Sealers[0] "a b" is no domain name`,
 		"identity: {check: enforce, rules: {odd: reject}}":              `1:35: identity.rules: `,
 		"dns-lists: {zones: [{preset: zen}]}":                           `dns-lists.zones[0]: "zen" is none of barracuda,`,
 		"dns-lists: {zones: [{domain: bl.example}]}":                    `dns-lists.zones[0]: `,

@@ -272,6 +272,10 @@ func (k *zoneKind) UnmarshalYAML(n ast.Node) error {
 	})
 }
 
+func (m *mode) UnmarshalYAML(n ast.Node) error {
+	return word(n, m, map[string]mode{"none": unlooked, "monitor": monitored, "enforce": enforced})
+}
+
 func (d *degree) UnmarshalYAML(n ast.Node) error {
 	return word(n, d, map[string]degree{"none": off, "note": note, "enforce": enforce})
 }

@@ -120,6 +120,11 @@ func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 			bad(fmt.Sprintf("%q is not address:port", s), "resolver", "servers", i)
 		}
 	}
+	if cfg.Inbound.Mode == "" {
+		bad("is empty: none, monitor or enforce", "authentication", "mode")
+	} else if _, err := newInbound(cfg, new(net.Resolver)); err != nil {
+		bad(short(err), "authentication")
+	}
 	if cfg.Identity.Check == "" {
 		bad("is empty: none, note or enforce", "identity", "check")
 	} else if _, err := newIdentity(cfg, new(net.Resolver)); err != nil {
@@ -310,7 +315,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

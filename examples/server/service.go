@@ -252,11 +252,15 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 	if err == nil {
 		gen.public, err = newDNSLists(cfg, resolver, names, b.log)
 	}
+	var inbound []smtpguard.Check
+	if err == nil {
+		inbound, err = newInbound(cfg, resolver)
+	}
 	if err != nil {
 		gen.abort()
 		return nil, err
 	}
-	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, dnsChecks(cfg, names, gen.public))...)
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, dnsChecks(cfg, names, gen.public), inbound)...)
 	if err != nil {
 		gen.abort()
 		return nil, err
