@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/smtpguard/smtpguard/internal/mailsig"
 )
 
 // KeyType is a kind of key.
@@ -42,7 +44,7 @@ func Generate(t KeyType) (crypto.Signer, error) {
 
 // MarshalKey returns a private key in PKCS #8 (RFC 5958), PEM around it.
 func MarshalKey(key crypto.Signer) ([]byte, error) {
-	if _, err := algorithm(key.Public()); err != nil {
+	if _, err := mailsig.AlgorithmOf(key.Public()); err != nil {
 		return nil, fmt.Errorf("dkim: %w", err)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -85,7 +87,7 @@ func ParseKey(text []byte) (crypto.Signer, error) {
 		if !ok {
 			return nil, errNoKey
 		}
-		if _, err := algorithm(signer.Public()); err != nil {
+		if _, err := mailsig.AlgorithmOf(signer.Public()); err != nil {
 			return nil, fmt.Errorf("dkim: %w", err)
 		}
 		return signer, nil

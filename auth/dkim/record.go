@@ -17,7 +17,7 @@ import (
 // Record returns the text of the TXT record that publishes a key (RFC 6376,
 // section 3.6.1; RFC 8463, section 4).
 func Record(public crypto.PublicKey) (string, error) {
-	alg, err := algorithm(public)
+	alg, err := mailsig.AlgorithmOf(public)
 	if err != nil {
 		return "", fmt.Errorf("dkim: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/smtpguard/smtpguard/internal/mailsig"
 )
 
 // RotationConfig says whose keys are replaced, and when. The zero value of a
@@ -103,7 +105,7 @@ func NewRotation(cfg RotationConfig) (*Rotation, error) {
 		c.Resolver = net.DefaultResolver
 	}
 	for i, name := range c.Domains {
-		d, _, err := names(name, "s")
+		d, _, err := mailsig.KeyNames(name, "s")
 		if err != nil {
 			errs = append(errs, fmt.Errorf("dkim: RotationConfig.Domains[%d] %q: %w", i, name, err))
 			continue
@@ -154,7 +156,7 @@ func (r *Rotation) Step(ctx context.Context, now time.Time) error {
 	defer r.stepping.Unlock()
 	var errs []error
 	for _, name := range r.cfg.Domains {
-		d, _, err := names(name, "s")
+		d, _, err := mailsig.KeyNames(name, "s")
 		if err == nil {
 			err = r.step(ctx, d, now)
 		}

@@ -3,8 +3,6 @@ package dkim
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -173,22 +171,22 @@ var shown = [...]string{"From", "Reply-To", "To", "Cc", "Subject"}
 
 // field makes the value of a field, up to its b= tag, which is empty.
 func (s *Signer) field(k *prepared, list []string, bodyHash []byte, now time.Time) string {
-	f := newFolder(signatureField)
-	f.tag("v", "1")
-	f.tag("a", k.alg.String())
-	f.tag("c", s.header.String()+"/"+s.body.String())
-	f.tag("d", k.Domain)
-	f.tag("s", k.Selector)
+	f := mailsig.NewFolder(signatureField)
+	f.Tag("v", "1")
+	f.Tag("a", k.alg.String())
+	f.Tag("c", s.header.String()+"/"+s.body.String())
+	f.Tag("d", k.Domain)
+	f.Tag("s", k.Selector)
 	if k.Identity != "" {
-		f.tag("i", quote(k.Identity))
+		f.Tag("i", mailsig.Quote(k.Identity))
 	}
-	f.tag("t", strconv.FormatInt(now.Unix(), 10))
+	f.Tag("t", strconv.FormatInt(now.Unix(), 10))
 	if s.cfg.Expire > 0 {
-		f.tag("x", strconv.FormatInt(now.Add(s.cfg.Expire).Unix(), 10))
+		f.Tag("x", strconv.FormatInt(now.Add(s.cfg.Expire).Unix(), 10))
 	}
-	f.names("h", list)
-	f.tag("bh", base64.StdEncoding.EncodeToString(bodyHash))
-	f.open("b")
+	f.List("h", list)
+	f.Tag("bh", base64.StdEncoding.EncodeToString(bodyHash))
+	f.Open("b")
 	return f.String()
 }
 
@@ -221,16 +219,12 @@ func finish(jobs []*job) ([]string, error) {
 
 // sign makes the signature and ends the field.
 func (j *job) sign() {
-	opts := crypto.SignerOpts(crypto.SHA256)
-	if j.key.alg == mailsig.Ed25519SHA256 {
-		opts = crypto.Hash(0) // over the hash as a message: RFC 8463, section 3
-	}
-	b, err := j.key.Private.Sign(rand.Reader, j.digest, opts)
+	b, err := j.key.alg.Sign(j.key.Private, j.digest)
 	if err != nil {
 		j.err = fmt.Errorf("dkim: key %q of %q: %w", j.key.Selector, j.key.Domain, err)
 		return
 	}
-	f := resume(signatureField, j.field)
-	f.data(base64.StdEncoding.EncodeToString(b))
+	f := mailsig.Resume(signatureField, j.field)
+	f.Data(base64.StdEncoding.EncodeToString(b))
 	j.field = signatureField + ":" + f.String() + "\r\n"
 }

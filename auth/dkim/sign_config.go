@@ -2,8 +2,6 @@ package dkim
 
 import (
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"strings"
@@ -129,7 +127,7 @@ func (k Key) prepare() (prepared, error) {
 	bad := func(format string, args ...any) (prepared, error) {
 		return prepared{}, fmt.Errorf("dkim: key %q of %q: %w", k.Selector, k.Domain, fmt.Errorf(format, args...))
 	}
-	d, sel, err := names(k.Domain, k.Selector)
+	d, sel, err := mailsig.KeyNames(k.Domain, k.Selector)
 	if err != nil {
 		return bad("%w", err)
 	}
@@ -137,7 +135,7 @@ func (k Key) prepare() (prepared, error) {
 	if k.Private == nil {
 		return bad("no private key")
 	}
-	if p.alg, err = algorithm(k.Private.Public()); err != nil {
+	if p.alg, err = mailsig.AlgorithmOf(k.Private.Public()); err != nil {
 		return bad("%w", err)
 	}
 	if k.Identity != "" {
@@ -149,32 +147,4 @@ func (k Key) prepare() (prepared, error) {
 		p.Identity = k.Identity[:at+1] + host
 	}
 	return p, nil
-}
-
-// algorithm is that of a public key.
-func algorithm(public crypto.PublicKey) (mailsig.Algorithm, error) {
-	switch key := public.(type) {
-	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < 1024 {
-			return 0, fmt.Errorf("an RSA key of %d bits is no proof (RFC 8301, section 3.2)", n)
-		}
-		return mailsig.RSASHA256, nil
-	case ed25519.PublicKey:
-		return mailsig.Ed25519SHA256, nil
-	}
-	return 0, fmt.Errorf("neither an RSA nor an Ed25519 key: %T", public)
-}
-
-// names returns the normal forms of a domain and a selector.
-func names(host, selector string) (string, string, error) {
-	d, err := domain.Normal(host)
-	if err != nil || !strings.Contains(d, ".") {
-		return "", "", errors.New("Domain is not a domain name")
-	}
-	const between = "._domainkey."
-	name, err := domain.Normal(selector + between + d)
-	if err != nil {
-		return "", "", errors.New("Selector is none")
-	}
-	return d, name[:len(name)-len(between)-len(d)], nil
 }

@@ -1,24 +1,25 @@
-package dkim
+package mailsig
 
 import "strings"
 
 // width is how long lines get where they can be folded (RFC 5322, section 2.1.1).
 const width = 76
 
-// folder writes the value of a field in lines. It folds between tags, behind the
+// Folder writes the value of a field in lines. It folds between tags, behind the
 // colons of lists and inside base64, with one space: what relays have no reason to
 // touch, and may refold without harm when the header is relaxed.
-type folder struct {
+type Folder struct {
 	strings.Builder
 	column int
 	tags   int
 }
 
-func newFolder(name string) *folder { return &folder{column: len(name) + 1} }
+// NewFolder begins the value of the field called name.
+func NewFolder(name string) *Folder { return &Folder{column: len(name) + 1} }
 
-// resume goes on where a value has ended.
-func resume(name, value string) *folder {
-	f := newFolder(name)
+// Resume goes on where a value has ended.
+func Resume(name, value string) *Folder {
+	f := NewFolder(name)
 	f.WriteString(value)
 	if i := strings.LastIndexByte(value, '\n'); i >= 0 {
 		f.column = len(value) - i - 1
@@ -30,7 +31,7 @@ func resume(name, value string) *folder {
 
 // put writes text, on a new line if it does not fit into this one; else behind
 // between.
-func (f *folder) put(between, text string) {
+func (f *Folder) put(between, text string) {
 	if f.column+len(between)+len(text) > width && f.column > 1 {
 		f.WriteString("\r\n ")
 		f.column = 1
@@ -43,7 +44,7 @@ func (f *folder) put(between, text string) {
 }
 
 // begin ends the tag before the next.
-func (f *folder) begin() {
+func (f *Folder) begin() {
 	if f.tags > 0 {
 		f.WriteByte(';')
 		f.column++
@@ -51,14 +52,14 @@ func (f *folder) begin() {
 	f.tags++
 }
 
-// tag writes a tag. A semicolon is to follow it.
-func (f *folder) tag(name, value string) {
+// Tag writes a tag. A semicolon is to follow it.
+func (f *Folder) Tag(name, value string) {
 	f.begin()
 	f.put(" ", name+"="+value)
 }
 
-// names writes a tag that is a list.
-func (f *folder) names(tag string, list []string) {
+// List writes a tag that is a list.
+func (f *Folder) List(tag string, list []string) {
 	f.begin()
 	for i, name := range list {
 		between := ""
@@ -72,15 +73,15 @@ func (f *folder) names(tag string, list []string) {
 	}
 }
 
-// open begins the last tag, on a line of its own.
-func (f *folder) open(name string) {
+// Open begins the last tag, on a line of its own.
+func (f *Folder) Open(name string) {
 	f.begin()
 	f.WriteString("\r\n " + name + "=")
 	f.column = 1 + len(name) + 1
 }
 
-// data writes base64.
-func (f *folder) data(text string) {
+// Data writes base64.
+func (f *Folder) Data(text string) {
 	for text != "" {
 		n := min(len(text), width-f.column)
 		if n <= 0 {
@@ -94,9 +95,9 @@ func (f *folder) data(text string) {
 	}
 }
 
-// quote writes text as quoted-printable (RFC 6376, section 2.11), and what is
+// Quote writes text as quoted-printable (RFC 6376, section 2.11), and what is
 // outside ASCII as it is (RFC 8616, section 4).
-func quote(text string) string {
+func Quote(text string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
