@@ -7,13 +7,11 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/emersion/go-smtp"
+
 	"github.com/smtpguard/smtpguard"
-	"github.com/smtpguard/smtpguard/auth/arc"
-	"github.com/smtpguard/smtpguard/auth/authres"
-	"github.com/smtpguard/smtpguard/auth/dmarc"
 	"github.com/smtpguard/smtpguard/auth/spf"
 	"github.com/smtpguard/smtpguard/internal/domain"
-	"github.com/smtpguard/smtpguard/internal/mailsig"
 )
 
 // Check returns v as a check. An allow list's word passes over it, and then there
@@ -64,10 +62,14 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	if v.cfg.Known(tx.Conn()) {
 		return smtpguard.Verdict{}, nil
 	}
-	ctx, cancel := context.WithTimeout(withAsked(ctx), v.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	r, err := v.verify(ctx, tx, msg)
-	if err != nil {
+	r, err := v.verify(ctx, msg.Open(), tx.Started(), func() (netip.Addr, spf.Outcome, error) { return v.spfOf(ctx, tx, msg) })
+	if errors.Is(err, ErrHeader) {
+		return smtpguard.Verdict{Action: smtpguard.Reject, Reason: err.Error(), Reply: &smtp.SMTPError{
+			Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "Header section too large",
+		}}, nil
+	} else if err != nil {
 		return smtpguard.Verdict{}, err
 	}
 	v.result.Set(tx, r)
@@ -76,53 +78,6 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	}
 	return v.judge(tx, &r), nil
 }
-
-// verify finds out all there is.
-func (v *Verifier) verify(ctx context.Context, tx *smtpguard.Transaction, msg *smtpguard.Message) (r Result, err error) {
-	header := make([]byte, msg.BodyOffset())
-	if _, err := msg.ReadAt(header, 0); err != nil && len(header) > 0 {
-		return r, fmt.Errorf("verify: message: %w", err)
-	}
-	run, err := v.engine.Start(msg.Open())
-	if errors.Is(err, mailsig.ErrHeader) {
-		return r, errHeader
-	} else if err != nil {
-		return r, fmt.Errorf("verify: message: %w", err)
-	}
-	defer run.Close()
-
-	// Whatever DNS has to say of the author is on its way while the body is hashed.
-	warm := make(chan struct{})
-	go func() {
-		defer close(warm)
-		if author, err := dmarc.AuthorDomain(header, v.cfg.DMARC.Mailboxes); err == nil {
-			_, _ = v.dmarc.Walk(ctx, author) // asked for what it asks, not for what it says
-		}
-	}()
-	defer func() { <-warm }()
-	signatures := v.dkim.Begin(ctx, run, tx.Started())
-	chain := v.arc.Begin(ctx, run)
-	if err := run.Body(ctx); err != nil {
-		return r, fmt.Errorf("verify: message: %w", err)
-	}
-	if r.Client, r.SPF, err = v.spfOf(ctx, tx, msg); err != nil {
-		return r, err
-	}
-	r.DKIM, r.ARC = signatures(), chain()
-	m := dmarc.Message{Header: header, SPF: dmarc.SPF{Domain: r.SPF.Domain, Result: string(r.SPF.Result)}}
-	for i := range r.DKIM.Signatures {
-		s := &r.DKIM.Signatures[i]
-		m.DKIM = append(m.DKIM, dmarc.DKIM{Domain: s.Domain, Selector: s.Selector, Result: string(s.Result)})
-	}
-	m.ARC = v.chain(r.ARC, header)
-	if within(v.cfg.Forwarders, r.Client) {
-		m.Overrides = append(m.Overrides, dmarc.Override{Type: dmarc.TrustedForwarder, Comment: "client is a known forwarder"})
-	}
-	r.DMARC = v.dmarc.Check(ctx, m)
-	return r, nil
-}
-
-var errHeader = errors.New("verify: header section too large")
 
 // spfOf waits for what was begun at MAIL, or asks on behalf of who came through a
 // gateway of ours.
@@ -141,32 +96,6 @@ func (v *Verifier) spfOf(ctx context.Context, tx *smtpguard.Transaction, msg *sm
 		return addr, spf.Outcome{Result: spf.None, Identity: spf.MailFrom, Helo: conn.Hello(), Err: errors.New("no Received field tells the client")}, nil
 	}
 	return client, v.spf.MailFrom(ctx, client, hello, tx.From()), nil
-}
-
-// chain is what a validated chain means to DMARC.
-func (v *Verifier) chain(c *arc.Chain, header []byte) dmarc.ARC {
-	a := dmarc.ARC{Result: string(c.Status)}
-	if n := len(c.Sets); n > 0 {
-		a.Instance, a.Domain, a.Selector = n, c.Sets[n-1].Domain, c.Sets[n-1].Selector
-	}
-	set, ok := c.Trusted(v.cfg.Sealers...)
-	if !ok {
-		return a
-	}
-	a.Trusted = true
-	author, err := dmarc.AuthorDomain(header, v.cfg.DMARC.Mailboxes)
-	if err != nil {
-		return a
-	}
-	found, err := authres.Parse(set.Results)
-	if err != nil {
-		return a
-	}
-	for _, m := range found.Find("dmarc") {
-		from, err := domain.Normal(m.Value("header", "from"))
-		a.Passed = a.Passed || m.Result == authres.Pass && err == nil && from == author
-	}
-	return a
 }
 
 func within(list []netip.Prefix, addr netip.Addr) bool {

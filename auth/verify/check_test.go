@@ -248,6 +248,7 @@ func TestCheck(t *testing.T) {
 		{"SPF temporary", verify.Config{}, "x@broken.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=temperror"},
 		{"null reverse-path", verify.Config{}, "", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail smtp.helo=mail.example.com"},
 		{"two From fields", verify.Config{}, "ann@example.com", "From: ceo@bank.example\r\n" + letter, "550 5.7.1", false, ""},
+		{"a huge header section", verify.Config{DKIM: dkim.Config{Limits: dkim.Limits{HeaderBytes: 5000}}}, "ann@example.com", "X-Long: " + strings.Repeat("a\r\n b", 1000) + "\r\n" + letter, "552 5.3.4", false, ""},
 		{"no From field", verify.Config{}, "ann@example.com", "Subject: x\r\n\r\ny\r\n", "550 5.7.1", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,10 +8,11 @@
 // once: bodies are hashed for every signature and seal, while their keys and the
 // author domain's policy are looked up side by side. What was found decides by
 // Config.Policy, goes into one Authentication-Results field, and is there for later
-// checks and the backend in Verifier.ResultOf.
+// checks and the backend in Verifier.ResultOf. Verifier.Verify does the same for a
+// message at rest.
 //
 // With Policy.Monitor nothing is refused: the log tells what would have been.
-// Mail of who has logged in is not looked at; neither are the fields that it brings.
+// Mail of who has logged in is not looked at, but for fields that claim to be ours.
 //
 // RFC 7208 (SPF), RFC 6376 (DKIM), RFC 8617 (ARC), RFC 9989 (DMARC), RFC 8601
 // (Authentication-Results), RFC 7372 (reply codes).

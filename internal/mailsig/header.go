@@ -89,6 +89,9 @@ type Header struct {
 	cursor []int32 // for a name, the next field to pick, and one
 }
 
+// Text is the header section as received.
+func (h *Header) Text() string { return h.text }
+
 // name is a field name.
 type name struct {
 	hash  uint64
