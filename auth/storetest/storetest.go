@@ -95,6 +95,21 @@ func (e *env) refused(login, password string) {
 	e.silent(err, password)
 }
 
+// allRefused makes sure that each of all is. Some are asked at once, for a store
+// may take its time to refuse.
+func (e *env) allRefused(all []Proof) {
+	turns := make(chan struct{}, 8)
+	var wg sync.WaitGroup
+	for _, p := range all {
+		turns <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turns }()
+			e.refused(p.Login, p.Password)
+		})
+	}
+	wg.Wait()
+}
+
 // silent makes sure that an error has no password in it.
 func (e *env) silent(err error, password string) {
 	e.Helper()
@@ -122,9 +137,7 @@ func right(e *env) {
 }
 
 func wrong(e *env) {
-	for _, p := range e.proofs() {
-		e.refused(p.Login, p.Password)
-	}
+	e.allRefused(e.proofs())
 	e.admitted(e.Login, e.Password)
 }
 
@@ -132,6 +145,7 @@ func wrong(e *env) {
 // asks, or compares loosely.
 func hostileLogins(e *env) {
 	name, domain, _ := strings.Cut(e.Login, "@")
+	var all []Proof
 	for _, login := range []string{
 		"*", "?", "%", "_", "*@" + domain, name[:1] + "*", e.Login + "*", "%" + domain, strings.Repeat("_", len(e.Login)),
 		"*)(uid=*))(|(uid=*", e.Login + ")(cn=*", e.Login + `\2a`, e.Login + "\\", e.Login + `\00`,
@@ -141,20 +155,23 @@ func hostileLogins(e *env) {
 		name + "@other.example", "á" + e.Login[1:], strings.Repeat("x", 320), nobody + strings.Repeat("*", 100),
 	} {
 		if normal, err := auth.NormalLogin(login); err == nil && normal == login && login != e.Login {
-			e.refused(login, e.Password)
+			all = append(all, Proof{login, e.Password})
 		}
 	}
+	e.allRefused(all)
 	e.admitted(e.Login, e.Password)
 }
 
 // hostilePasswords break what a line, a field or a string ends with.
 func hostilePasswords(e *env) {
+	var all []Proof
 	for _, password := range []string{
 		e.Password + " ", " " + e.Password, e.Password + "\n", e.Password + "\tresp=", "\r\nAUTH\t1", "\x01", "\x7f", "\xff\xfe\xfd", "*", "!", "' or '1'='1",
 		e.Password + strings.Repeat("x", 100), strings.Repeat("x", 1024), strings.Repeat("y", 12_000), strings.Repeat("\t", 3000), strings.Repeat("é", 2000),
 	} {
-		e.refused(e.Login, password)
+		all = append(all, Proof{e.Login, password})
 	}
+	e.allRefused(all)
 	e.admitted(e.Login, e.Password)
 }
 
