@@ -101,7 +101,13 @@ func (s *Store) Verify(ctx context.Context, login, password string) (*auth.Ident
 		return nil, fmt.Errorf("auth: dovecot: the user of %s has no normal form", login)
 	}
 	if s.cfg.Identity != nil {
-		return s.cfg.Identity(ctx, normal)
+		id, err := s.cfg.Identity(ctx, normal)
+		if err != nil || id == nil || id.Login != "" {
+			return id, err
+		}
+		named := *id
+		named.Login = normal
+		return &named, nil
 	}
 	return &auth.Identity{Login: normal}, nil
 }
