@@ -53,9 +53,9 @@ func dial(ctx context.Context, socket string) (*conn, error) {
 	return c, nil
 }
 
-// greet does the handshake. Dovecot wants each client to have a number of its own,
-// a process id as a rule: two stores of a process, or of two containers, would
-// have the same.
+// greet does the handshake. Dovecot wants each client to have a number of its
+// own, a process id as a rule: two stores of a process, or of two containers,
+// would have the same.
 func (c *conn) greet() error {
 	if _, err := fmt.Fprintf(c.net, "VERSION\t%d\t%d\nCPID\t%d\n", major, minor, 1+rand.Int32N(1<<31-1)); err != nil {
 		return err

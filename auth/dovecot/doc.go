@@ -3,9 +3,9 @@
 //	store, err := dovecot.New(dovecot.Config{Socket: "/run/dovecot/auth-smtp"})
 //	a, err := auth.New(auth.Config{Store: store, Listeners: []string{"submission"}, Gate: auth.Gate{Slots: 64, Share: 1}})
 //
-// It speaks the Dovecot authentication protocol, version 1, as Dovecot's clients do
-// (https://doc.dovecot.org/latest/developers/design/auth_protocol.html), over a
-// Unix socket that dovecot.conf opens to us:
+// It speaks the Dovecot authentication protocol, version 1, as Dovecot's clients
+// do (https://doc.dovecot.org/latest/developers/design/auth_protocol.html), over
+// a Unix socket that dovecot.conf opens to us:
 //
 //	service auth {
 //	  unix_listener auth-smtp {
@@ -18,10 +18,10 @@
 // connection, which is made when it is needed, and again when it is lost.
 // Passwords are said to be secured, for package auth takes them under TLS.
 //
-// Dovecot is not told the client's address. To its penalties for guessing, all our
-// clients would so be one, and any of them could shut out the rest: it is asked
-// for none. Package limiter's Logins counts attempts here, by address too. Rules
-// of a passdb about addresses (allow_nets) find none.
+// Dovecot is not told the client's address. To its penalties for guessing, all
+// our clients would so be one, and any of them could shut out the rest: it is
+// asked for none. Package limiter's Logins counts attempts here, by address too.
+// Rules of a passdb about addresses (allow_nets) find none.
 //
 // Dovecot delays what it refuses, by auth_failure_delay (2 s), whether the login
 // exists or not. A slot of [auth.Gate] is taken as long, so have many, and

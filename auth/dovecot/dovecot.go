@@ -17,8 +17,8 @@ type Config struct {
 	Socket  string // path of a unix_listener of Dovecot's service auth, not of its userdb or login
 	Service string // that Dovecot believes it judges for, as in its protocol sections; "smtp"
 
-	// Identity says what a user is good for, auth.File.Identity say. With nil, it may send as
-	// its own address.
+	// Identity says what a user is good for, auth.File.Identity say. With nil, it
+	// may send as its own address.
 	Identity func(ctx context.Context, login string) (*auth.Identity, error)
 
 	Timeout time.Duration // for a login, connecting included; 10 s, and more than auth_failure_delay
@@ -62,8 +62,8 @@ func New(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the connection, and with it what is under way. Who logs in after that
-// makes a new one.
+// Close ends the connection, and with it what is under way. Who logs in after
+// that makes a new one.
 func (s *Store) Close() error {
 	c := <-s.turn
 	if c != nil {

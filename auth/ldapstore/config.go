@@ -37,6 +37,8 @@ type Config struct {
 
 	// DN is the name of a login's entry, with {login}, {local} (what is before the
 	// last "@") or {domain} in it: "uid={local},ou={domain},dc=example,dc=org".
+	// Where the directory takes "ánn" for "ann", as Active Directory does, Search
+	// tells them apart, and this does not.
 	DN string
 
 	// Search finds the entry of a login instead.
@@ -52,7 +54,8 @@ type Config struct {
 	Senders []string
 
 	// Identity says what a login is good for that was proven, auth.File.Identity
-	// say, in place of Senders. With nil and no Senders, it may send as its own address.
+	// say, in place of Senders. With nil and no Senders, it may send as its own
+	// address.
 	Identity func(ctx context.Context, login string) (*auth.Identity, error)
 
 	Conns   int           // at once, for binding, and as many for searching; 8

@@ -24,8 +24,8 @@ type claims struct {
 
 var errClaims = errors.New("claims that cannot be read")
 
-// parseClaims reads a JSON object. A name that is there twice could be read in two
-// ways, and so cannot be read.
+// parseClaims reads a JSON object. A name that is there twice could be read in
+// two ways, and so cannot be read.
 func parseClaims(text []byte) (*claims, error) {
 	c := &claims{all: make(map[string]json.RawMessage)}
 	dec := json.NewDecoder(bytes.NewReader(text))

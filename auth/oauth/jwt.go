@@ -15,14 +15,15 @@ import (
 	"github.com/smtpguard/smtpguard/auth"
 )
 
-// JWTConfig says whose signed tokens are good. JWKS and Policy are required,
-// and in it Issuer and Audiences; the zero value of another field means its default.
+// JWTConfig says whose signed tokens are good. JWKS and Policy are required, and
+// in it Issuer and Audiences; the zero value of another field means its default.
 type JWTConfig struct {
 	JWKS   string // URL of the issuer's keys: jwks_uri in its OpenID configuration
 	Policy Policy
 
-	// Algorithms of signatures (alg, RFC 7518, section 3.1; RFC 8037) that are taken.
-	// Nil means RS256, ES256 and EdDSA. Those without a public key cannot be.
+	// Algorithms of signatures (alg, RFC 7518, section 3.1; RFC 8037) that are
+	// taken. Nil means RS256, ES256 and EdDSA. Those without a public key cannot
+	// be.
 	Algorithms []string
 
 	Refresh time.Duration // after which keys are fetched again; 10 minutes

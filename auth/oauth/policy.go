@@ -35,7 +35,8 @@ type Policy struct {
 	Discovery string
 }
 
-// validate reports what is wrong with a policy, and fills in what its zero values mean.
+// validate reports what is wrong with a policy, and fills in what its zero values
+// mean.
 func (p *Policy) validate(bad func(field, why string)) {
 	if len(p.Scopes) == 0 {
 		bad("Policy.Scopes", "is empty: a token for anything would do")

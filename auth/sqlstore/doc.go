@@ -10,10 +10,12 @@
 // The tables, the query and the driver are the operator's. The columns that the
 // query returns are known by their names, in any case:
 //
-//	login       as the table has it, required; other rows than those of the login asked for are none
-//	hash        see auth.ParseHash, required; several of one password with white space between; NULL for none
+//	login       required; rows of another login than that asked for are none
+//	hash        required, see auth.ParseHash; forms of one password have white space
+//	            between them; NULL for none
 //	label       the name of an app password, NULL for the account's own
-//	senders     what it may send as, with commas between; see auth.File, as for what follows
+//	senders     what it may send as, with commas between (auth.File has more on
+//	            this and what follows)
 //	networks    from where it may log in, with commas between
 //	mechanisms  how, with commas between
 //	listeners   at which listeners, with commas between
@@ -22,14 +24,14 @@
 //
 // A row is a password. An account has a row of its own, and one for each app
 // password, whose attributes narrow the account's. NULL and "" say nothing. A
-// column that is none of these is an error, for it was meant to say something;
-// so is a value that cannot be read, which defers the client. Errors name the column,
-// never the value.
+// column that is none of these is an error, for it was meant to say something; so
+// is a value that cannot be read, which defers the client. Errors name the
+// column, never the value.
 //
 // The login is a column because databases compare as they like: to MySQL's usual
 // collations "ánn" and "ann " are "ann", and would be logins of their own to
-// whatever counts attempts. It is compared again here, in normal form; a table that has
-// logins in normal form (auth.NormalLogin) finds them by "=".
+// whatever counts attempts. It is compared again here, in normal form; a table
+// that has logins in normal form (auth.NormalLogin) finds them by "=".
 //
 // The database learns the login alone, never a password. What is checked is
 // remembered for auth.Config.Cache.For, one minute as a rule; a row that changes

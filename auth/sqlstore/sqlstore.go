@@ -32,8 +32,9 @@ type Config struct {
 	Timeout time.Duration // for the query; 5 s
 
 	// Hashes are one of each kind and cost that the table has, whatever the
-	// password: what a login takes that nobody has. With nil, that is one derivation of
-	// argon2id until the first accounts are seen, and what these need from then on.
+	// password: what a login takes that nobody has. With nil, that is one
+	// derivation of argon2id until the first accounts are seen, and what these need
+	// from then on.
 	Hashes []auth.Hash
 
 	// Scram says what the SCRAM keys in the table are like, for auth.ScramSHA256

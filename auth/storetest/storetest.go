@@ -4,7 +4,8 @@
 //		storetest.Run(t, storetest.Config{Store: store, Login: "ann@example.org", Password: "correct horse"})
 //	}
 //
-// It asks the store itself, and lets clients log in to an SMTP server that has it.
+// It asks the store itself, and lets clients log in to an SMTP server that has
+// it.
 package storetest
 
 import (
