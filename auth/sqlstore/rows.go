@@ -26,6 +26,7 @@ func read(rows *sql.Rows, login string) ([]auth.Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	names = slices.Clone(names) // the driver's own, which it may show to others too
 	for i, name := range names {
 		names[i] = strings.ToLower(name)
 		if !slices.Contains(columns, names[i]) {
