@@ -27,6 +27,9 @@
 // exists or not. A slot of [auth.Gate] is taken as long, so have many, and
 // Share 1: Dovecot does the work.
 //
+// What it said of a password is remembered for auth.Config.Cache.For, one minute as
+// a rule: who is disabled meanwhile goes on for as long.
+//
 // The login is the user that Dovecot says it is, after auth_username_format and
 // whatever a passdb makes of it: as that one it is limited and may send.
 //

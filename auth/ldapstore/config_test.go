@@ -130,7 +130,7 @@ func FuzzEscaping(f *testing.F) {
 			t.Fatalf("%q becomes %s", login, store.filter(login))
 		}
 		for _, equal := range p.Children[1].Children {
-			if equal.Tag != ldap.FilterEqualityMatch || string(equal.Children[1].Data.Bytes()) != login {
+			if equal.Tag != ldap.FilterEqualityMatch || equal.Children[1].Data.String() != login {
 				t.Errorf("%q is looked for as %q", login, equal.Children[1].Data.Bytes())
 			}
 		}

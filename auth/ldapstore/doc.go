@@ -31,6 +31,9 @@
 // that cannot be reached, or answers with anything but a judgement of the
 // password, judges nobody: that is an error, which defers the client.
 //
+// What it said of a password is remembered for auth.Config.Cache.For, one minute
+// as a rule: who is disabled meanwhile goes on for as long.
+//
 // # One reply
 //
 // A wrong password, an unknown login and a disabled entry are refused alike, and

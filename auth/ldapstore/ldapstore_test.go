@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +112,52 @@ func TestDecoy(t *testing.T) {
 	id, err := s.store(Config{Search: search}).Verify(t.Context(), "nobody@example.org", "nobody knows this")
 	if id != nil || !errors.Is(err, auth.ErrCredentials) {
 		t.Errorf("got %+v, %v", id, err)
+	}
+}
+
+// Whether a login exists makes no difference in what the directory is asked.
+func TestSameWork(t *testing.T) {
+	s := startSlapd(t)
+	var steps atomic.Int64
+	url := serve(t, func(c net.Conn) {
+		server, err := net.Dial("tcp", strings.TrimPrefix(s.plain, "ldap://"))
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go io.Copy(c, server)
+		for b := make([]byte, 4096); ; {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			steps.Add(1)
+			if _, err := server.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	})
+	for name, tt := range map[string]struct {
+		cfg  Config
+		want int64
+	}{
+		"search": {Config{Search: searching(), Domains: []string{"example.org"}}, 2},
+		"direct": {Config{DN: "uid={local},ou=people,dc=example,dc=org", Domains: []string{"example.org"}}, 1},
+	} {
+		tt.cfg.URLs, tt.cfg.Insecure = []string{url}, true
+		store := s.store(tt.cfg)
+		if _, err := store.Verify(t.Context(), "ann@example.org", "correct horse"); err != nil { // connects
+			t.Fatal(err)
+		}
+		for _, login := range []string{"ann@example.org", "bob@example.org", "new@example.org", "nobody@example.org", "ann@example.net", "ann @example.org", "*"} {
+			before := steps.Load()
+			if _, err := store.Verify(t.Context(), login, "wrong"); !errors.Is(err, auth.ErrCredentials) {
+				t.Errorf("%s, %s: %v", name, login, err)
+			}
+			if n := steps.Load() - before; n != tt.want {
+				t.Errorf("%s: %s takes %d steps, want %d", name, login, n, tt.want)
+			}
+		}
 	}
 }
 

@@ -20,7 +20,9 @@ type Policy struct {
 	Parties   []string // clients that tokens are for: azp and client_id, where they are there, and one has to be; nil: any
 
 	// Login is the claim that has the login: "email", "preferred_username",
-	// "username", "sub". An email that its issuer says is not verified is none.
+	// "username", "sub". An email that its issuer says is not verified is none, and
+	// so is a sub that is not in normal form (auth.NormalLogin): to its issuer, "A"
+	// and "a" are two.
 	Login string
 
 	Leeway time.Duration // for clocks that differ; 30 s, at most 5 minutes
@@ -99,6 +101,8 @@ func (p *Policy) judge(c *claims, needsEnd bool, now time.Time) (login string, u
 	if why == "" {
 		if login, err = auth.NormalLogin(c.text(p.Login)); err != nil {
 			why = "has no login in " + p.Login
+		} else if p.Login == "sub" && login != c.text(p.Login) {
+			why = "has a subject that is not in normal form"
 		}
 	}
 	if why != "" {
