@@ -78,3 +78,20 @@ func TestNewAccountErrors(t *testing.T) {
 		})
 	}
 }
+
+// Whatever stands in a table, it is an account or an error that shows no value.
+func FuzzNewAccount(f *testing.F) {
+	f.Add(cheapArgon2+" "+cheapScram, "phone", "ann@example.org,*@lists.example.org", "192.0.2.0/24", "2027-12-31", "disabled")
+	f.Add("*", "", "", "", "", "")
+	f.Fuzz(func(t *testing.T, hash, label, senders, networks, until, disabled string) {
+		a, err := NewAccount("ann@example.org", Row{"hash": hash, "label": label, "senders": senders, "networks": networks, "until": until, "disabled": disabled})
+		switch {
+		case (a == nil) != (err != nil):
+			t.Errorf("got %v, %v", a, err)
+		case err != nil && len(hash) > 20 && strings.Contains(err.Error(), hash):
+			t.Errorf("%v has a value in it", err)
+		case err == nil && (len(a.Passwords) != 1 || (disabled != "") != (a.Disabled || a.Passwords[0].Disabled)):
+			t.Errorf("got %+v", a)
+		}
+	})
+}
