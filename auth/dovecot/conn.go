@@ -167,8 +167,8 @@ func (c *conn) ask(ctx context.Context, mechanism, params string) (reply, error)
 	return reply{}, ctx.Err()
 }
 
-// send writes a line. What cannot be written in a second or so, or before ctx
-// ends, leaves the connection unusable.
+// send writes a line, for a second or for as long as ctx lasts. What cannot be
+// written in that time leaves the connection unusable.
 func (c *conn) send(ctx context.Context, line string) error {
 	deadline := time.Now().Add(time.Second)
 	if end, ok := ctx.Deadline(); ok && end.After(deadline) {
