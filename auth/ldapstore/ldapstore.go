@@ -58,8 +58,11 @@ func (s *Store) Verify(ctx context.Context, login, password string) (*auth.Ident
 			return err
 		}
 		found, err := l.Search(s.request(dn, ldap.ScopeBaseObject, "(objectClass=*)", s.cfg.Senders))
-		if err != nil {
-			return &ldap.Error{ResultCode: ldap.LDAPResultOther, Err: fmt.Errorf("its own entry: %w", cleaned(err))} // which judges no password
+		switch {
+		case answered(err): // which judges no password, whatever the result is
+			return &ldap.Error{ResultCode: ldap.LDAPResultOther, Err: fmt.Errorf("its own entry: %w", cleaned(err))}
+		case err != nil:
+			return err
 		}
 		for _, e := range found.Entries {
 			senders = append(senders, s.senders(e)...)

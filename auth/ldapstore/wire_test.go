@@ -98,3 +98,35 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// Who is in, and whose entry cannot be read then, is not refused: the password
+// was right.
+func TestOwnEntry(t *testing.T) {
+	bound := []byte{0x30, 0x0c, 0x02, 0x01, 0x01, 0x61, 0x07, 0x0a, 0x01, 0x00, 0x04, 0x00, 0x04, 0x00}
+	for name, second := range map[string][]byte{
+		"no such object": {0x30, 0x0c, 0x02, 0x01, 0x02, 0x65, 0x07, 0x0a, 0x01, 0x20, 0x04, 0x00, 0x04, 0x00},
+		"hangs up":       nil,
+	} {
+		url := serve(t, func(c net.Conn) {
+			b := make([]byte, 4096)
+			c.Read(b)
+			c.Write(bound)
+			c.Read(b)
+			if second != nil {
+				c.Write(second)
+				c.Read(b)
+			}
+		})
+		store, err := New(Config{URLs: []string{url}, Insecure: true, DN: "uid={login},dc=example", Senders: []string{"mail"}, Timeout: 20 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err := store.Verify(t.Context(), "ann", "secret"); id != nil || err == nil || errors.Is(err, auth.ErrCredentials) {
+			t.Errorf("%s: got %+v, %v", name, id, err)
+		}
+		if n := len(store.binders.free); n != map[bool]int{true: 1}[second != nil] {
+			t.Errorf("%s: %d connections are kept", name, n)
+		}
+		store.Close()
+	}
+}
