@@ -36,7 +36,8 @@
 // How often somebody may fail is for a check to say: the guard shows every
 // attempt, of every mechanism, to its checks' Auth hooks before it is judged, and
 // its end to their AuthDone hooks, where nil means success, and 4yz that nothing
-// was judged. Package limiter's Logins is one.
+// was judged. Package limiter's Logins is one; its Fold has to be [NormalLogin]
+// then, or each spelling of a login has guesses of its own.
 //
 // RFC 4954 (AUTH), RFC 4422 (SASL), RFC 4616 (PLAIN), RFC 5802 and RFC 7677
 // (SCRAM), RFC 5929 and RFC 9266 (channel binding), RFC 7628 (OAUTHBEARER), RFC 6409
