@@ -130,6 +130,22 @@ func (l *logins) external(ctx context.Context, state tls.ConnectionState) (*auth
 	return l.file.Identity(ctx, login)
 }
 
+// hosts logs clients in by their certificates alone, at listeners that are not
+// for submission. An account is not let in like that: where it may log in, until
+// when, and what it may send as, is judged at submission.
+func (l *logins) hosts() smtpguard.Check {
+	check := l.certificates.Check()
+	login := check.Hello
+	check.Hello = func(ctx context.Context, c *smtpguard.Conn) (smtpguard.Verdict, error) {
+		state, _ := c.TLS()
+		if _, err := l.external(ctx, state); err != auth.ErrCredentials { // not for want of an account
+			return smtpguard.Verdict{Reason: "the certificate is an account's, which logs in at submission"}, nil
+		}
+		return login(ctx, c)
+	}
+	return check
+}
+
 // wrap gives the backend of a listener AUTH, where it is for submission.
 func (l *logins) wrap(k kind, next smtp.Backend) smtp.Backend {
 	if k != submission {
