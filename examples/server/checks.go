@@ -98,7 +98,7 @@ func (cfg *Config) authChecks(l *logins) ([]smtpguard.Check, error) {
 		checks = append(checks, smtpguard.When(fromServers(cfg), l.hosts()))
 	}
 	if at := cfg.submissions(); len(at) > 0 {
-		checks = append(checks, auth.Required(at...))
+		checks = append(checks, auth.Required(at...), l.standing())
 	}
 	return append(checks, smtpguard.When(submitted(cfg), senders.Check())), nil
 }

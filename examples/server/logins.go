@@ -146,6 +146,25 @@ func (l *logins) hosts() smtpguard.Check {
 	return check
 }
 
+// standing hangs up on who has logged in to an account that has changed since,
+// or is gone: what changes in the password file holds at once.
+func (l *logins) standing() smtpguard.Check {
+	return smtpguard.Check{
+		Name:   "login-stands",
+		Always: true,
+		Mail: func(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
+			if id, ok := auth.IdentityOf(tx.Conn()); !ok || l.file.Stands(id) {
+				return smtpguard.Verdict{}, nil
+			}
+			return smtpguard.Verdict{
+				Action: smtpguard.Disconnect,
+				Reply:  reply(421, 4, 7, 0, "Your account has changed, log in again"),
+				Reason: "the account is not what it was at the login",
+			}, nil
+		},
+	}
+}
+
 // wrap gives the backend of a listener AUTH, where it is for submission.
 func (l *logins) wrap(k kind, next smtp.Backend) smtp.Backend {
 	if k != submission {
