@@ -95,6 +95,9 @@ func (c *command) password() (string, error) {
 }
 
 func (c *command) add(login string, attributes []string) error {
+	if strings.HasPrefix(login, "#") {
+		return fmt.Errorf("%s would be a comment", login)
+	}
 	f, err := read(c.path)
 	if err != nil {
 		return err

@@ -122,6 +122,7 @@ func TestPasswdRefuses(t *testing.T) {
 		"has no such line":              {"remove", "bob@example.org"},
 		"takes a label":                 {"remove", "ann@example.org", "disabled"},
 		"white space":                   {"add", "bob by example.org"},
+		"would be a comment":            {"add", "#bob"},
 	} {
 		if _, err := c.run("x\n", args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", args, err, want)
