@@ -123,6 +123,8 @@ func TestPasswdRefuses(t *testing.T) {
 		"takes a label":                 {"remove", "ann@example.org", "disabled"},
 		"white space":                   {"add", "bob by example.org"},
 		"would be a comment":            {"add", "#bob"},
+		"label without a value":         {"remove", "ann@example.org", "label="},
+		"label without":                 {"add", "ann@example.org", "label="},
 	} {
 		if _, err := c.run("x\n", args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", args, err, want)
