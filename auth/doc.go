@@ -25,6 +25,10 @@
 // that could, and says that they were not offered when they were, has somebody
 // between it and us: it is refused, and [Config].Observe hears of it.
 //
+// What changes in a store holds from the next login on, but for the end of an
+// identity's time, which [Senders] look at with each message. [File.Stands] tells
+// a check of who is still logged in to an account that has changed.
+//
 // # Guessing
 //
 // A password that is wrong, whose login does not exist, is disabled or may not do
