@@ -75,7 +75,6 @@ func TestCheckOutcomes(t *testing.T) {
 
 // A server that works more, or less, for logins that exist is told apart.
 func TestUnequalWork(t *testing.T) {
-	t.Parallel()
 	serverTLS, clientTLS := certificate(t)
 	target := fakeTarget(t, func(box *mailbox) func(net.Listener) error { return serveStrict(box, serverTLS) })
 	target.TLS = clientTLS
