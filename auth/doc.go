@@ -25,6 +25,10 @@
 // that could, and says that they were not offered when they were, has somebody
 // between it and us: it is refused, and [Config].Observe hears of it.
 //
+// What changes in a store holds from the next login on, but for the end of an
+// identity's time, which [Senders] look at with each message. [File.Stands] tells
+// a check of who is still logged in to an account that has changed.
+//
 // # Guessing
 //
 // A password that is wrong, whose login does not exist, is disabled or may not do
@@ -36,7 +40,8 @@
 // How often somebody may fail is for a check to say: the guard shows every
 // attempt, of every mechanism, to its checks' Auth hooks before it is judged, and
 // its end to their AuthDone hooks, where nil means success, and 4yz that nothing
-// was judged. Package limiter's Logins is one.
+// was judged. Package limiter's Logins is one; its Fold has to be [NormalLogin]
+// then, or each spelling of a login has guesses of its own.
 //
 // RFC 4954 (AUTH), RFC 4422 (SASL), RFC 4616 (PLAIN), RFC 5802 and RFC 7677
 // (SCRAM), RFC 5929 and RFC 9266 (channel binding), RFC 7628 (OAUTHBEARER), RFC 6409

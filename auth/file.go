@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -136,6 +138,13 @@ func (f *File) Reload() error {
 	if err != nil {
 		return fmt.Errorf("auth: %s:%w", f.cfg.Path, err)
 	}
+	if before := f.now.Load(); before != nil {
+		for login, a := range v.accounts {
+			if was := before.accounts[login]; was != nil && reflect.DeepEqual(was, a) {
+				v.accounts[login] = was // whoever has logged in to it may stay
+			}
+		}
+	}
 	f.now.Store(v)
 	f.seq.Add(1)
 	return nil
@@ -180,6 +189,17 @@ func (f *File) Identity(_ context.Context, login string) (*Identity, error) {
 	default:
 		return a.Identity, nil
 	}
+}
+
+// Stands reports whether the file says the same of the account that id is of as
+// when id was got from it. Else it was removed or disabled, or has another password
+// or other attributes: whoever has logged in to it is to do so again.
+func (f *File) Stands(id *Identity) bool {
+	if id == nil {
+		return false
+	}
+	a := f.now.Load().accounts[id.Login]
+	return a != nil && (id == a.Identity || slices.ContainsFunc(a.Passwords, func(p Password) bool { return p.Identity == id }))
 }
 
 var _ ScramStore = (*File)(nil)

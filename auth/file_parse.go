@@ -75,6 +75,11 @@ func (b *builder) line(line string) error {
 	if err != nil {
 		return err
 	}
+	return b.add(login, attr, hash)
+}
+
+// add takes up forms of a password, or none.
+func (b *builder) add(login string, attr attributes, forms ...Hash) error {
 	a := b.accounts[login]
 	if a == nil {
 		a = &Account{Identity: &Identity{Login: login}}
@@ -89,19 +94,30 @@ func (b *builder) line(line string) error {
 		b.apps[a][attr.label] = place
 		a.Passwords = append(a.Passwords, attr.password(a))
 	}
+	for _, hash := range forms {
+		if err := a.form(place, hash, describe(login, attr.label)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// form gives the password at place, which is whose, another form; the zero Hash
+// is none.
+func (a *Account) form(place int, hash Hash, whose string) error {
 	p := &a.Passwords[place]
 	if hash.kind == "" {
 		return nil
 	}
 	for i := range p.Forms {
 		if p.Forms[i].kind == hash.kind {
-			return fmt.Errorf("a second %s hash of %s: app passwords have a label", hash.kind, describe(login, attr.label))
+			return fmt.Errorf("a second %s hash of %s: app passwords have a label", hash.kind, whose)
 		}
 	}
 	if m := hash.kind.mechanism(); m != "" {
 		for _, k := range a.Scram(m) {
 			if string(k.Salt) != string(hash.salt) || k.Iterations != hash.cost.time {
-				return fmt.Errorf("SCRAM keys of %s have another salt or number of iterations than others of the login", describe(login, attr.label))
+				return fmt.Errorf("SCRAM keys of %s have another salt or number of iterations than others of the login", whose)
 			}
 		}
 	}
@@ -172,43 +188,48 @@ func parseAttributes(f []string) (attr attributes, err error) {
 		if value == "" {
 			return attr, fmt.Errorf("attribute %s without a value", name)
 		}
-		attr.any = attr.any || name != "label"
-		list := strings.Split(value, ",")
-		if name != "label" && slices.Contains(list, "") {
-			return attr, fmt.Errorf("attribute %s has an empty entry", name)
-		}
-		switch name {
-		case "label":
-			attr.label = value
-		case "senders":
-			attr.senders = list
-			for _, s := range list {
-				if err := CheckSender(s); err != nil {
-					return attr, err
-				}
-			}
-		case "networks":
-			attr.scope.Networks, err = parseNetworks(list)
-		case "mechanisms":
-			for i, m := range list {
-				list[i] = strings.ToUpper(m)
-				if !slices.Contains(mechanisms, list[i]) {
-					return attr, fmt.Errorf("no mechanism is called %q", m)
-				}
-			}
-			attr.scope.Mechanisms = list
-		case "listeners":
-			attr.scope.Listeners = list
-		case "until":
-			attr.until, err = parseUntil(value)
-		default:
-			return attr, fmt.Errorf("no attribute is called %q", name)
-		}
-		if err != nil {
+		if err := attr.set(name, value); err != nil {
 			return attr, err
 		}
 	}
 	return attr, nil
+}
+
+// set takes an attribute with a value.
+func (attr *attributes) set(name, value string) (err error) {
+	attr.any = attr.any || name != "label"
+	list := strings.Split(value, ",")
+	if name != "label" && slices.Contains(list, "") {
+		return fmt.Errorf("attribute %s has an empty entry", name)
+	}
+	switch name {
+	case "label":
+		attr.label = value
+	case "senders":
+		attr.senders = list
+		for _, s := range list {
+			if err := CheckSender(s); err != nil {
+				return err
+			}
+		}
+	case "networks":
+		attr.scope.Networks, err = parseNetworks(list)
+	case "mechanisms":
+		for i, m := range list {
+			list[i] = strings.ToUpper(m)
+			if !slices.Contains(mechanisms, list[i]) {
+				return fmt.Errorf("no mechanism is called %q", m)
+			}
+		}
+		attr.scope.Mechanisms = list
+	case "listeners":
+		attr.scope.Listeners = list
+	case "until":
+		attr.until, err = parseUntil(value)
+	default:
+		return fmt.Errorf("no attribute is called %q", name)
+	}
+	return err
 }
 
 func parseNetworks(list []string) ([]netip.Prefix, error) {

@@ -255,6 +255,59 @@ func TestFileReload(t *testing.T) {
 	}
 }
 
+// Who has logged in by what the file says no more, is known.
+func TestFileStands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwords")
+	hash := func(password string) string { return weak(t, Argon2id, password, "salt of all").String() }
+	before := "bob:" + hash("bob") + "\nann:" + hash("ann") + " until=2031-01-01T00:00:00+02:00\n"
+	phone := "ann:" + hash("phone") + " label=phone\n"
+	written(t, path, before+phone, 0o600)
+	f, err := OpenFile(FileConfig{Path: path, Unwatched: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	logIn := func(login, password string) *Identity {
+		t.Helper()
+		id, err := f.Verify(context.Background(), login, password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	for _, tt := range []struct {
+		name, text      string
+		bob, ann, phone bool
+	}{
+		{"nothing", before + phone, true, true, true},
+		{"a comment", "# x\n\n" + before + phone, true, true, true},
+		{"another login", "carl:" + hash("carl") + "\n" + before + phone, true, true, true},
+		{"an app password gone", before, true, false, false},
+		{"a login gone", strings.SplitAfter(before, "\n")[0], true, false, false},
+		{"a password", strings.Replace(before, hash("ann"), hash("new"), 1) + phone, true, false, false},
+		{"an attribute", strings.Replace(before, "2031", "2032", 1) + phone, true, false, false},
+		{"disabled", strings.Replace(before, "\nann", " disabled\nann", 1) + phone, false, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			written(t, path, before+phone, 0o600)
+			if err := f.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			bob, ann, app := logIn("bob", "bob"), logIn("ann", "ann"), logIn("ann", "phone")
+			written(t, path, tt.text, 0o600)
+			if err := f.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			if got := [3]bool{f.Stands(bob), f.Stands(ann), f.Stands(app)}; got != [3]bool{tt.bob, tt.ann, tt.phone} {
+				t.Errorf("bob, ann and her phone stand: %v", got)
+			}
+		})
+	}
+	if f.Stands(nil) || f.Stands(&Identity{Login: "bob"}) {
+		t.Error("an identity of elsewhere stands")
+	}
+}
+
 func FuzzParseFile(f *testing.F) {
 	f.Add("ann:$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA senders=a@b.example label=x until=2027-01-01\n# x\nbob:* disabled")
 	f.Add("ann:SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE= networks=192.0.2.1,2001:db8::/32 mechanisms=PLAIN")

@@ -14,12 +14,13 @@ func TestKit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store := fullStore(t)
 	l := newLab(t, auth.Config{
-		Store:      fullStore(t),
+		Store:      store,
 		Mechanisms: []string{auth.ScramSHA256Plus, auth.ScramSHA256, auth.Plain, auth.Login},
 	}, auth.Required(), senders.Check())
 	target := l.target()
-	target.Submission, target.Own = true, "ann@example.org"
+	target.Submission, target.Own, target.Work = true, "ann@example.org", store.Derivations
 	for _, suite := range []string{"auth", "spoofing"} {
 		smtpguardtest.RunCases(t, target, smtpguardtest.Suite(suite))
 	}

@@ -77,9 +77,9 @@ func (a *Auth) server(conn *smtpguard.Conn, mechanism string, offered []string) 
 	case External:
 		return &external{exchange: x}
 	case OAuthBearer:
-		return &bearer{exchange: x, parse: parseOAuthBearer, fail: oauthBearerFailure}
+		return newBearer(x, parseOAuthBearer)
 	case XOAuth2:
-		return &bearer{exchange: x, parse: parseXOAuth2, fail: xoauth2Failure}
+		return newBearer(x, parseXOAuth2)
 	case Plain:
 		return &plain{exchange: x}
 	case Login:

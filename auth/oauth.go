@@ -2,24 +2,45 @@ package auth
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 )
 
-// What a server says to a client whose token it refuses, before it refuses the
-// exchange: JSON that says nothing of the reason.
-const (
-	oauthBearerFailure = `{"status":"invalid_token","schemes":"bearer"}` // RFC 7628, section 3.2.2
-	xoauth2Failure     = `{"status":"401","schemes":"bearer","scope":"mail"}`
-)
+// failure is what a server says to a client whose token it refuses, before it
+// refuses the exchange: nothing of the reason.
+type failure struct {
+	Status    string `json:"status"` // RFC 7628, section 3.2.2, as the two below
+	Schemes   string `json:"schemes"`
+	Scope     string `json:"scope,omitempty"`
+	Discovery string `json:"openid-configuration,omitempty"`
+}
+
+// newBearer begins OAUTHBEARER or XOAUTH2.
+func newBearer(x *exchange, parse func([]byte) (user, token string, ok bool)) *bearer {
+	f := failure{Status: "invalid_token", Schemes: "bearer"}
+	if x.mechanism == XOAuth2 {
+		f.Status, f.Scope = "401", "mail"
+	}
+	if t, ok := x.a.cfg.Tokens.(interface {
+		Bearer() (scope, discovery string)
+	}); ok {
+		f.Scope, f.Discovery = t.Bearer()
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		text = []byte("{}") // never: it has but strings
+	}
+	return &bearer{exchange: x, parse: parse, fail: text}
+}
 
 // bearer is OAUTHBEARER or XOAUTH2.
 type bearer struct {
 	*exchange
 	parse func(msg []byte) (user, token string, ok bool)
-	fail  string
+	fail  []byte
 	step  int
 	err   error // how it ends, once the client has answered to fail
 }
@@ -38,7 +59,7 @@ func (s *bearer) Next(response []byte) (challenge []byte, done bool, err error) 
 		}
 		if err := s.token(user, token); err == smtp.ErrAuthFailed {
 			s.err = err
-			return []byte(s.fail), false, nil
+			return s.fail, false, nil
 		} else if err != nil {
 			return nil, false, err
 		}
@@ -51,8 +72,12 @@ func (s *bearer) Next(response []byte) (challenge []byte, done bool, err error) 
 	return nil, false, sasl.ErrUnexpectedClientResponse
 }
 
-// token judges a token and whose the client says it is, "" for nobody's.
+// token judges a token and whose the client says it is, "" for nobody's. Without
+// a token, the client only wants to know what it needs (RFC 7628, section 3.2.2).
 func (s *bearer) token(user, token string) error {
+	if token == "" {
+		return smtp.ErrAuthFailed
+	}
 	claimed := ""
 	if user != "" {
 		var err error
@@ -116,18 +141,22 @@ func parseXOAuth2(msg []byte) (user, token string, ok bool) {
 
 // bearerToken reads pairs, each with %x01 behind it, and one %x01 more. There has
 // to be one "auth" with a bearer token (RFC 6750, section 2.1), and besides it
-// there may be what others names.
+// there may be what others names; with them, it may be empty.
 func bearerToken(s string, others map[string]bool) (token string, ok bool) {
 	s, ok = strings.CutSuffix(s, "\x01\x01")
 	if !ok {
 		return "", false
 	}
+	seen := false
 	for pair := range strings.SplitSeq(s, "\x01") {
 		key, value, ok := strings.Cut(pair, "=")
 		switch {
 		case !ok:
 			return "", false
-		case key == "auth" && token == "":
+		case key == "auth" && !seen:
+			if seen = true; value == "" && others != nil {
+				continue
+			}
 			scheme, rest, _ := strings.Cut(value, " ")
 			if token = strings.TrimLeft(rest, " "); !strings.EqualFold(scheme, "Bearer") || !tokenText(token) {
 				return "", false
@@ -136,7 +165,7 @@ func bearerToken(s string, others map[string]bool) (token string, ok bool) {
 			return "", false
 		}
 	}
-	return token, token != ""
+	return token, seen
 }
 
 // tokenText reports whether s is a b64token.

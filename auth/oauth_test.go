@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"github.com/emersion/go-smtp"
 )
 
 // decoded is base64 as it stands in an RFC.
@@ -29,7 +31,8 @@ func TestParseOAuthBearer(t *testing.T) {
 		{"", "", ""},
 		{"\x01", "", ""},
 		{"n,,\x01\x01", "", ""}, // RFC 7628, section 4.3: asks what is wanted
-		{"n,,\x01auth=\x01\x01", "", ""},
+		{"n,,\x01auth=\x01auth=\x01\x01", "", ""},
+		{"n,,\x01auth=\x01auth=Bearer x\x01\x01", "", ""},
 		{"n,,\x01auth=Bearer\x01\x01", "", ""},
 		{"n,,\x01auth=Bearer \x01\x01", "", ""},
 		{"n,,\x01auth=Basic eDp5\x01\x01", "", ""},
@@ -52,6 +55,41 @@ func TestParseOAuthBearer(t *testing.T) {
 		}
 	}
 }
+
+// A client that has no token yet asks what it needs (RFC 7628, section 4.3).
+func TestDiscovery(t *testing.T) {
+	user, token, ok := parseOAuthBearer([]byte("n,a=user@example.com,\x01host=server.example.com\x01port=587\x01auth=\x01\x01"))
+	if user != "user@example.com" || token != "" || !ok {
+		t.Errorf("got %q, %q, %t", user, token, ok)
+	}
+	if _, _, ok := parseXOAuth2([]byte("user=bob\x01auth=\x01\x01")); ok {
+		t.Error("XOAUTH2 has no such thing")
+	}
+	for _, tt := range []struct {
+		tokens    Tokens
+		mechanism string
+		want      string
+	}{
+		{TokensFunc(nil), OAuthBearer, `{"status":"invalid_token","schemes":"bearer"}`},
+		{TokensFunc(nil), XOAuth2, `{"status":"401","schemes":"bearer","scope":"mail"}`},
+		{described{}, OAuthBearer, `{"status":"invalid_token","schemes":"bearer","scope":"openid smtp","openid-configuration":"https://id.example.org/x"}`},
+		{described{}, XOAuth2, `{"status":"401","schemes":"bearer","scope":"openid smtp","openid-configuration":"https://id.example.org/x"}`},
+	} {
+		s := newBearer(&exchange{a: &Auth{cfg: Config{Tokens: tt.tokens}}, mechanism: tt.mechanism}, parseOAuthBearer)
+		challenge, done, err := s.Next([]byte("n,,\x01auth=\x01\x01")) // and nothing is asked: there are no tokens here
+		if string(challenge) != tt.want || done || err != nil {
+			t.Errorf("%s gets %s, %t, %v, want %s", tt.mechanism, challenge, done, err, tt.want)
+		}
+		if _, done, err := s.Next([]byte{1}); done || err != smtp.ErrAuthFailed {
+			t.Errorf("%s ends with %t, %v", tt.mechanism, done, err)
+		}
+	}
+}
+
+// described are tokens that say what they need.
+type described struct{ TokensFunc }
+
+func (described) Bearer() (scope, discovery string) { return "openid smtp", "https://id.example.org/x" }
 
 func TestParseXOAuth2(t *testing.T) {
 	for _, tt := range []struct{ msg, user, token string }{
@@ -76,7 +114,7 @@ func FuzzBearer(f *testing.F) {
 	f.Add([]byte("user=bob\x01auth=Bearer x\x01\x01"))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		for _, parse := range []func([]byte) (string, string, bool){parseOAuthBearer, parseXOAuth2} {
-			if _, token, ok := parse(msg); ok && (token == "" || !tokenText(token)) {
+			if _, token, ok := parse(msg); ok && token != "" && !tokenText(token) {
 				t.Errorf("%q has the token %q", msg, token)
 			}
 		}

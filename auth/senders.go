@@ -90,6 +90,9 @@ func (s *Senders) allows(ctx context.Context, id *Identity, m mailbox) (bool, er
 func (s *Senders) named(id *Identity, m mailbox) bool {
 	entries := id.Senders
 	if len(entries) == 0 {
+		if strings.Contains(id.Login, "*") { // who chose it chose no wildcard
+			return false
+		}
 		entries = []string{id.Login}
 		if !strings.Contains(id.Login, "@") {
 			entries[0] += "@" + s.cfg.Domain

@@ -58,6 +58,10 @@ func TestAllows(t *testing.T) {
 		{&auth.Identity{Login: "ann@example.org"}, auth.SendersConfig{}, "", false},
 		{&auth.Identity{Login: "kim@example.org"}, auth.SendersConfig{}, "\u212aim@example.org", false}, // KELVIN SIGN
 		{&auth.Identity{Login: "ann"}, auth.SendersConfig{}, "ann@example.org", false},
+		{&auth.Identity{Login: "*"}, auth.SendersConfig{Domain: "example.org"}, "ceo@example.org", false},
+		{&auth.Identity{Login: "*@example.org"}, auth.SendersConfig{}, "ceo@example.org", false},
+		{&auth.Identity{Login: "*@*.example.org"}, auth.SendersConfig{}, "ceo@mx.example.org", false},
+		{&auth.Identity{Login: "ann@*.example.org"}, auth.SendersConfig{}, "ann@mx.example.org", false},
 		{&auth.Identity{Login: "ann"}, auth.SendersConfig{}, "ann", false},
 		{&auth.Identity{Login: "ann"}, auth.SendersConfig{Domain: "Example.org"}, "ann@example.org", true},
 		{&auth.Identity{Login: "ann"}, auth.SendersConfig{Domain: "example.org"}, "bob@example.org", false},

@@ -70,6 +70,10 @@ var ErrCredentials = errors.New("auth: credentials refused")
 
 // Tokens judges OAuth 2.0 bearer tokens (RFC 6750). It is safe for concurrent
 // use.
+//
+// Tokens that have a method Bearer() (scope, discovery string) say what a client
+// is told whose token is refused (RFC 7628, section 3.2.2): the scope that one
+// needs, and the URL of its issuer's OpenID configuration; "" for nothing.
 type Tokens interface {
 	// VerifyToken returns whose token it is; errors are as in [Store].
 	VerifyToken(ctx context.Context, token string) (*Identity, error)

@@ -144,12 +144,14 @@ func (c *Client) exchange(lines []string) ([]Reply, error) {
 
 // alike plays an exchange with a wrong password for a login that exists, and for
 // one that does not. The server has to say the same, step by step: what it does
-// not ask of one of them is work that it does not do.
+// not ask of one of them is work that it does not do. And it has to do the same
+// work.
 func (c *Client) alike(mechanism string, lines func(user string) []string) error {
 	if err := c.mechanism(mechanism); err != nil {
 		return err
 	}
 	var said [2][]string
+	var work [2]int64
 	for i, user := range []string{c.server.User, nobody(c, "a")} {
 		if err := c.Connect(); err != nil {
 			return err
@@ -157,10 +159,12 @@ func (c *Client) alike(mechanism string, lines func(user string) []string) error
 		if err := c.Secure(); err != nil {
 			return err
 		}
+		before := c.worked()
 		replies, err := c.exchange(lines(user))
 		if err != nil {
 			return err
 		}
+		work[i] = c.worked() - before
 		for _, r := range replies {
 			said[i] = append(said[i], r.String())
 		}
@@ -171,5 +175,16 @@ func (c *Client) alike(mechanism string, lines func(user string) []string) error
 	if !slices.Equal(said[0], said[1]) {
 		return fmt.Errorf("a login that exists is told %q, one that does not %q", said[0], said[1])
 	}
+	if work[0] != work[1] {
+		return fmt.Errorf("a login that exists costs %d, one that does not %d", work[0], work[1])
+	}
 	return nil
+}
+
+// worked is what passwords have cost the server, 0 where the target does not say.
+func (c *Client) worked() int64 {
+	if c.server.Work == nil {
+		return 0
+	}
+	return c.server.Work()
 }

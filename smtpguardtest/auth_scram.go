@@ -123,6 +123,7 @@ func unknownScram(c *Client) error {
 		if err := c.Secure(); err != nil {
 			return "", err
 		}
+		before := c.worked()
 		o, err := c.scram(scramLogin{mechanism: "SCRAM-SHA-256", user: user, password: "wrong"})
 		if err != nil {
 			return "", err
@@ -131,7 +132,7 @@ func unknownScram(c *Client) error {
 			return "", fmt.Errorf("a wrong password was accepted: %q", o.reply)
 		}
 		_, rest, _ := strings.Cut(o.first, ",")
-		return rest + " and in the end " + o.reply.String(), nil
+		return fmt.Sprintf("%s and in the end %s, for %d of work", rest, o.reply, c.worked()-before), nil
 	}
 	var said [4]string
 	for i, user := range []string{c.server.User, nobody(c, "a"), nobody(c, "a"), nobody(c, "b")} {

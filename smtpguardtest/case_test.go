@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -69,5 +70,30 @@ func TestCheckOutcomes(t *testing.T) {
 	cases[0].Run = func(*Client) error { cancel(); return nil }
 	if findings, err := CheckCases(ctx, bareTarget(t), cases); err != context.Canceled || len(findings) != 0 {
 		t.Errorf("after the end of ctx: findings %v, error %v", findings, err)
+	}
+}
+
+// A server that works more, or less, for logins that exist is told apart.
+func TestUnequalWork(t *testing.T) {
+	serverTLS, clientTLS := certificate(t)
+	target := fakeTarget(t, func(box *mailbox) func(net.Listener) error { return serveStrict(box, serverTLS) })
+	target.TLS = clientTLS
+	asked := int64(0)
+	for name, tt := range map[string]struct {
+		work  func() int64
+		found bool
+	}{
+		"equal":   {func() int64 { asked++; return asked }, false},
+		"unequal": {func() int64 { asked++; return asked * asked }, true},
+	} {
+		target.Work = tt.work
+		cases := slices.DeleteFunc(Suite("auth"), func(c Case) bool { return !strings.Contains(c.Name, "unknown-login") })
+		findings, err := CheckCases(t.Context(), target, cases)
+		if err != nil || len(cases) != 3 {
+			t.Fatalf("%d cases, %v", len(cases), err)
+		}
+		if want := len(cases); tt.found && len(findings) != want || !tt.found && len(findings) != 0 {
+			t.Errorf("%s: %v", name, findings)
+		}
 	}
 }

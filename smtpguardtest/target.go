@@ -38,6 +38,11 @@ type Target struct {
 	// for so far. It must be safe to call while the server runs.
 	Delivered func() []Message
 
+	// Work counts what checking passwords has cost so far, in keys derived, say. A
+	// login that does not exist has to cost what any other does. While the kit runs,
+	// nobody else may log in.
+	Work func() int64
+
 	// AllowBare says that this server passes on bare CR, bare LF and NUL on
 	// purpose.
 	AllowBare bool

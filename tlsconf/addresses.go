@@ -61,7 +61,8 @@ func (a *addresses) has(addr string) bool {
 	if err != nil {
 		return false
 	}
-	if a.mailboxes[local+"@"+host] || a.domains[host] {
+	user, _, _ := strings.Cut(local, "+") // a detail (RFC 5233) leads to the same mailbox
+	if a.mailboxes[local+"@"+host] || a.mailboxes[user+"@"+host] || a.domains[host] {
 		return true
 	}
 	for {

@@ -14,8 +14,9 @@ import (
 // and messages whose sender said so himself (REQUIRETLS, RFC 8689): these
 // always are.
 //
-// Addresses are written "ann@example.org", "example.org" for all at that domain,
-// and "*.example.org" for all below it. Case does not count.
+// Addresses are written "ann@example.org", which is ann+lists@example.org too,
+// "example.org" for all at that domain, and "*.example.org" for all below it.
+// Case does not count.
 type Requirement struct {
 	Mail bool     // all mail
 	From []string // mail with one of these reverse-paths, "<>" being the null one

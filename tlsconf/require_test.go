@@ -89,7 +89,8 @@ func TestRequireTLS(t *testing.T) {
 				"C: MAIL FROM:<bob@a.b.bank.example>\n" + must + "C: MAIL FROM:<bob@clinic.example>\n" + must + "C: MAIL FROM:<bob@a.clinic.example>\n" + ok + rset +
 				"C: MAIL FROM:<>\n" + must + "STARTTLS\nC: MAIL FROM:<ann@bank.example>\n" + ok},
 		{"to whom", tlsconf.Requirement{To: []string{"ward@hospital.example", "bücher.example"}},
-			mail + ok + rcpt + ok + "C: RCPT TO:<Ward@HOSPITAL.example>\n" + must + "C: RCPT TO:<a@xn--bcher-kva.example>\n" + must + "C: RCPT TO:<desk@hospital.example>\n" + ok + rset +
+			mail + ok + rcpt + ok + "C: RCPT TO:<Ward@HOSPITAL.example>\n" + must + "C: RCPT TO:<a@xn--bcher-kva.example>\n" + must + "C: RCPT TO:<desk@hospital.example>\n" + ok +
+				"C: RCPT TO:<ward+night@hospital.example>\n" + must + "C: RCPT TO:<wards@hospital.example>\n" + ok + rset +
 				"STARTTLS\n" + mail + ok + "C: RCPT TO:<ward@hospital.example>\n" + ok},
 		{"the null reverse-path is nobody else", tlsconf.Requirement{From: []string{"bank.example"}}, "C: MAIL FROM:<>\n" + ok},
 		{"all mail but reports", tlsconf.Requirement{Mail: true, From: []string{"bank.example"}, To: []string{"example.org"}, Reports: []string{"tls@example.org"}},

@@ -29,6 +29,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/smtpguard/smtpguard/auth"
@@ -69,6 +70,9 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	attributes := flags.Args()[2:]
+	if slices.Contains(attributes, "label=") { // of the account's own password, it would be
+		return errors.New("attribute label without a value")
+	}
 	switch flags.Arg(0) {
 	case "add":
 		return c.add(login, attributes)
@@ -95,6 +99,9 @@ func (c *command) password() (string, error) {
 }
 
 func (c *command) add(login string, attributes []string) error {
+	if strings.HasPrefix(login, "#") {
+		return fmt.Errorf("%s would be a comment", login)
+	}
 	f, err := read(c.path)
 	if err != nil {
 		return err

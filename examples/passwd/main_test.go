@@ -122,6 +122,9 @@ func TestPasswdRefuses(t *testing.T) {
 		"has no such line":              {"remove", "bob@example.org"},
 		"takes a label":                 {"remove", "ann@example.org", "disabled"},
 		"white space":                   {"add", "bob by example.org"},
+		"would be a comment":            {"add", "#bob"},
+		"label without a value":         {"remove", "ann@example.org", "label="},
+		"label without":                 {"add", "ann@example.org", "label="},
 	} {
 		if _, err := c.run("x\n", args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", args, err, want)

@@ -187,6 +187,23 @@ guesses: {pair: 5/15m, home: 20/1h, login: 50/1h, client: 20/1h}
 	t.Logf("%d judged, %d refused, the owner logged in %d times", judged.Load(), refused.Load(), owned.Load())
 }
 
+// However a login is spelled that the server takes, its failures are counted as
+// those of one.
+func TestSpelledGuesses(t *testing.T) {
+	r := start(t, "", fmt.Sprintf(`
+auth: {passwords: %q}
+limits: {slow: 0s, errors: 100}
+guesses: {pair: 2/15m, home: 2/1h, login: 50/1h, client: 20/1h}
+`, passwords(t, "ann@bücher.example", "right")))
+	tc, addr := r.tls(), r.addr["submissions"]
+	want := []int{535, 535, 454, 454, 454}
+	for i, spelled := range []string{"ann@bücher.example", "ann@xn--bcher-kva.example", "a\u00adnn@bücher.example", "ａｎｎ@bücher.example", "ANN@bücher.example."} {
+		if code := loginFrom("127.0.0.2", addr, tc, spelled, "guess"); code != want[i] {
+			t.Errorf("%q reads %d, not %d", spelled, code, want[i])
+		}
+	}
+}
+
 // startRedis runs a server on a socket.
 func startRedis(t *testing.T) string {
 	t.Helper()

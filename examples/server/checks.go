@@ -95,10 +95,10 @@ func (cfg *Config) authChecks(l *logins) ([]smtpguard.Check, error) {
 	}
 	checks := []smtpguard.Check{overTLS}
 	if len(cfg.Auth.Certificates) > 0 { // servers do not use AUTH
-		checks = append(checks, smtpguard.When(fromServers(cfg), l.certificates.Check()))
+		checks = append(checks, smtpguard.When(fromServers(cfg), l.hosts()))
 	}
 	if at := cfg.submissions(); len(at) > 0 {
-		checks = append(checks, auth.Required(at...))
+		checks = append(checks, auth.Required(at...), l.standing())
 	}
 	return append(checks, smtpguard.When(submitted(cfg), senders.Check())), nil
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/smtpguard/smtpguard/auth"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
 )
@@ -87,7 +89,17 @@ func (g *Guesses) config() limiter.LoginsConfig {
 	return limiter.LoginsConfig{
 		Pair: limiter.Limit(g.Pair), Home: limiter.Limit(g.Home), Login: limiter.Limit(g.Login), Client: limiter.Limit(g.Client),
 		Backoff: limiter.Backoff{First: time.Duration(g.First), Max: time.Duration(g.Max), Forget: time.Duration(g.Forget)},
+		Fold:    foldLogin,
 	}
+}
+
+// foldLogin is the login that a spelling is taken for: guesses at one in many
+// spellings are guesses at one.
+func foldLogin(login string) string {
+	if normal, err := auth.NormalLogin(login); err == nil {
+		return normal
+	}
+	return strings.ToLower(login) // nobody's
 }
 
 // newStore is where limits are kept: in this process, or in Redis.

@@ -130,6 +130,41 @@ func (l *logins) external(ctx context.Context, state tls.ConnectionState) (*auth
 	return l.file.Identity(ctx, login)
 }
 
+// hosts logs clients in by their certificates alone, at listeners that are not
+// for submission. An account is not let in like that: where it may log in, until
+// when, and what it may send as, is judged at submission.
+func (l *logins) hosts() smtpguard.Check {
+	check := l.certificates.Check()
+	login := check.Hello
+	check.Hello = func(ctx context.Context, c *smtpguard.Conn) (smtpguard.Verdict, error) {
+		state, _ := c.TLS()
+		if _, err := l.external(ctx, state); err != auth.ErrCredentials { // not for want of an account
+			return smtpguard.Verdict{Reason: "the certificate is an account's, which logs in at submission"}, nil
+		}
+		return login(ctx, c)
+	}
+	return check
+}
+
+// standing hangs up on who has logged in to an account that has changed since,
+// or is gone: what changes in the password file holds at once.
+func (l *logins) standing() smtpguard.Check {
+	return smtpguard.Check{
+		Name:   "login-stands",
+		Always: true,
+		Mail: func(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
+			if id, ok := auth.IdentityOf(tx.Conn()); !ok || l.file.Stands(id) {
+				return smtpguard.Verdict{}, nil
+			}
+			return smtpguard.Verdict{
+				Action: smtpguard.Disconnect,
+				Reply:  reply(421, 4, 7, 0, "Your account has changed, log in again"),
+				Reason: "the account is not what it was at the login",
+			}, nil
+		},
+	}
+}
+
 // wrap gives the backend of a listener AUTH, where it is for submission.
 func (l *logins) wrap(k kind, next smtp.Backend) smtp.Backend {
 	if k != submission {

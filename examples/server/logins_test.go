@@ -73,6 +73,46 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
+// A session ends with the login that it has, at the next message.
+func TestLoginRemoved(t *testing.T) {
+	file := passwords(t, "demo", "right")
+	r := start(t, "", fmt.Sprintf("auth: {passwords: %q}\n", file))
+	g, err := guessing("127.0.0.1", r.addr["submissions"], r.tls())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.nc.Close()
+	if code, err := g.login("demo", "right"); code != 235 {
+		t.Fatal(code, err)
+	}
+	said := func(line string, want int) {
+		t.Helper()
+		if code, err := g.say(line); code != want {
+			t.Errorf("%s reads %d (%v), not %d", line, code, err, want)
+		}
+	}
+	replace := func(text string) {
+		t.Helper()
+		before := strings.Count(r.log.String(), "password file taken over")
+		if err := writeFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.until("the new password file", func() bool { return strings.Count(r.log.String(), "password file taken over") > before })
+	}
+	kept, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace("ann:*\n" + string(kept)) // nothing of demo
+	said("MAIL FROM:<demo@example.org>", 250)
+	said("RSET", 250)
+	replace("ann:*\n")
+	said("MAIL FROM:<demo@example.org>", 421)
+	if code := loginFrom("127.0.0.1", r.addr["submissions"], r.tls(), "demo", "right"); code != 535 {
+		t.Errorf("a login that is gone reads %d", code)
+	}
+}
+
 func TestSecret(t *testing.T) {
 	dir := t.TempDir()
 	first, err := secret(dir)

@@ -53,7 +53,7 @@ func (cfg *Config) handOn(tx *smtpguard.Transaction, route Route) (*onward, erro
 		err = reply(553, 5, 6, 7, "no SMTPUTF8") // RFC 6531, section 3.5
 	} else if ok, _ := client.Extension("8BITMIME"); tx.Opts().Body == smtp.Body8BitMIME && !ok {
 		err = reply(554, 5, 6, 3, "no 8BITMIME") // RFC 6152, section 3
-	} else if ok, _ := client.Extension("REQUIRETLS"); opts.RequireTLS && !ok { // offered inside TLS alone
+	} else if opts.RequireTLS && !takesRequireTLS(client) {
 		err = reply(550, 5, 7, 30, "no REQUIRETLS") // RFC 8689, section 5
 	} else {
 		err = client.Mail(quoted(tx.From()), opts)
@@ -63,6 +63,14 @@ func (cfg *Config) handOn(tx *smtpguard.Transaction, route Route) (*onward, erro
 		return nil, err
 	}
 	return &onward{route: route, client: client}, nil
+}
+
+// takesRequireTLS reports whether a next host takes mail that wants TLS: an
+// offer in clear text is worth nothing (RFC 8689, section 4.2.1).
+func takesRequireTLS(client *smtp.Client) bool {
+	_, secure := client.TLSConnectionState()
+	offered, _ := client.Extension("REQUIRETLS")
+	return secure && offered
 }
 
 // dial connects to route, and says EHLO.

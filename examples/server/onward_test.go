@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -200,5 +201,53 @@ func TestOnwardAway(t *testing.T) {
 	}
 	if got := plain.mail(); len(got) != 0 {
 		t.Errorf("next host has %q", got)
+	}
+}
+
+// A next host that offers REQUIRETLS in clear text, or somebody between us who
+// does, gets no mail that wants TLS (RFC 8689, section 4.2.1).
+func TestRequireTLSInClearText(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	said := make(chan string, 10)
+	go func() {
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		fmt.Fprint(nc, "220 next.example\r\n")
+		for lines := bufio.NewScanner(nc); lines.Scan(); {
+			said <- lines.Text()
+			if strings.HasPrefix(lines.Text(), "EHLO") {
+				fmt.Fprint(nc, "250-next.example\r\n250-8BITMIME\r\n250 REQUIRETLS\r\n")
+			} else {
+				fmt.Fprint(nc, "250 2.0.0 OK\r\n")
+			}
+		}
+		close(said)
+	}()
+	r := start(t, "", fmt.Sprintf("relayed: [{domain: example.net, route: {address: %q, tls: none}}]\n", ln.Addr()))
+	c, err := smtp.DialStartTLS(r.addr["inbound"], r.tls())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Mail("a@client.example", &smtp.MailOptions{RequireTLS: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Rcpt("b@example.net", nil); code(err) != 550 {
+		t.Errorf("the recipient: %v", err)
+	}
+	if err := c.Quit(); err != nil {
+		t.Error(err)
+	}
+	for line := range said {
+		if strings.HasPrefix(line, "MAIL") {
+			t.Errorf("the next host was told %q", line)
+		}
 	}
 }

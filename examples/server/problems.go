@@ -51,14 +51,26 @@ func (cfg *Config) problems() []problem {
 			bad(fmt.Sprintf("%q is not host:port", r.Route.Address), "relayed", i, "route", "address")
 		}
 	}
+	logins := func(logins []string, key ...any) {
+		for i, login := range logins {
+			if why := misspelled(login); why != "" {
+				bad(why, append(slices.Clone(key), "logins", i)...)
+			}
+		}
+	}
 	for i := range cfg.Relay {
+		logins(cfg.Relay[i].Logins, "relay", i)
 		if _, err := relay.New(relay.Rules{Grants: grants(cfg.Relay[i : i+1])}); err != nil {
 			bad(short(err), "relay", i)
 		}
 	}
 	cfg.authProblems(bad)
 	cfg.listenerProblems(bad)
+	for i, r := range cfg.Rates {
+		logins(r.Logins, "rates", i)
+	}
 	for i, r := range cfg.Octets.Rules {
+		logins(r.Logins, "octets", "rules", i)
 		if len(r.Networks)+len(r.Logins) == 0 {
 			bad("names no network and no login: it fits nobody", "octets", "rules", i)
 		}
@@ -200,8 +212,8 @@ func (cfg *Config) authProblems(bad func(string, ...any)) {
 		bad("is empty: nobody could log in", "auth", "mechanisms")
 	}
 	for i, c := range cfg.Auth.Certificates {
-		if _, err := auth.NormalLogin(c.Login); err != nil {
-			bad(short(err), "auth", "certificates", i, "login")
+		if why := misspelled(c.Login); why != "" {
+			bad(why, "auth", "certificates", i, "login")
 		}
 		if _, err := tlsconf.NewIdentities(tlsconf.IdentitiesConfig{Logins: map[string]string{c.Name: "login"}}); err != nil {
 			bad(short(err), "auth", "certificates", i, "name")
@@ -218,6 +230,19 @@ func (cfg *Config) authProblems(bad func(string, ...any)) {
 	if _, err := tlsconf.RequireTLS(cfg.requirement()); err != nil {
 		bad(short(err), "tls", "require")
 	}
+}
+
+// misspelled says why nobody logs in by that spelling, "" where somebody may: a
+// rule for it would hold for nobody.
+func misspelled(login string) string {
+	normal, err := auth.NormalLogin(login)
+	switch {
+	case err != nil:
+		return short(err)
+	case normal != login:
+		return fmt.Sprintf("%q logs in as %q: write it so", login, normal)
+	}
+	return ""
 }
 
 func (cfg *Config) listenerProblems(bad func(string, ...any)) {

@@ -58,6 +58,7 @@ var table = []row{
 	{"captcha", []string{"internal/..."}, nil},
 	{"resolver", []string{"internal/..."}, []string{"github.com/miekg/dns"}},
 
+	{"auth/storetest", []string{".", "auth", "internal/..."}, []string{goSMTP, goSASL}},
 	{"auth/sqlstore", []string{"auth", "internal/..."}, nil},
 	{"auth/ldapstore", []string{"auth", "internal/..."}, []string{"github.com/go-ldap/ldap"}},
 	{"auth/dovecot", []string{"auth", "internal/..."}, nil},
