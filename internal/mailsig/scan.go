@@ -10,6 +10,7 @@ const (
 	high  = 0x8080808080808080
 	space = 0x2020202020202020
 	tabs  = 0x0909090909090909
+	lines = 0x0a0a0a0a0a0a0a0a
 	above = 0x5f5f5f5f5f5f5f5f // added to seven bits, sets the eighth from 0x21 on
 )
 
@@ -41,6 +42,29 @@ func cleanRun(p []byte) int {
 		}
 	}
 	return len(p)
+}
+
+// fieldEnd returns where the first line of p ends, behind its LF, that is not
+// continued by white space in the next one; 0 if p does not have it, or not what
+// comes behind it.
+func fieldEnd(p []byte) int {
+	i := 0
+	for ; i+9 <= len(p); i += 8 {
+		w, next := binary.LittleEndian.Uint64(p[i:])^lines, binary.LittleEndian.Uint64(p[i+1:])
+		s, t := next^space, next^tabs
+		isLF := (w&low7 + low7) | w // the eighth bit of an octet is clear where it is one
+		isSpace := (s&low7 + low7) | s
+		isTab := (t&low7 + low7) | t
+		if ends := ^isLF & isSpace & isTab & high; ends != 0 {
+			return i + bits.TrailingZeros64(ends)/8 + 1
+		}
+	}
+	for ; i+1 < len(p); i++ {
+		if p[i] == '\n' && p[i+1] != ' ' && p[i+1] != '\t' {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // fourEnds are four line ends.
