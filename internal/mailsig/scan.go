@@ -1,6 +1,7 @@
 package mailsig
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -20,8 +21,11 @@ const (
 // p must not begin with white space. Most mail has no more of it than spaces
 // between words and CRLF: what takes time is to pass those.
 func cleanRun(p []byte, tab int) int {
-	i := 0
-	for q := p[:tab]; len(q) >= 15; q = q[14:] {
+	i := bytes.IndexByte(p[:tab], ' ')
+	if i < 0 {
+		return tab
+	}
+	for q := p[i:tab]; len(q) >= 15; q = q[14:] {
 		// Pairs of octets up to 0x20, in two words that share an octet so that no
 		// pair is between them.
 		a, b := binary.LittleEndian.Uint64(q), binary.LittleEndian.Uint64(q[7:])
