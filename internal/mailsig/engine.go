@@ -13,7 +13,7 @@ import (
 // section made grow, those up to keep are kept for the next message.
 const (
 	chunk = 64 << 10
-	keep  = 512 << 10
+	keep  = 2 << 20
 )
 
 // ErrHeader is of a header section that is larger than the limits.

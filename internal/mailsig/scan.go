@@ -30,7 +30,7 @@ func cleanRun(p []byte, tab int) int {
 		// pair is between them.
 		a, b := binary.LittleEndian.Uint64(q), binary.LittleEndian.Uint64(q[7:])
 		a, b = (a&low7+above)|a, (b&low7+above)|b
-		a, b = ^(a|a>>8), ^(b|b>>8)
+		a, b = ^(a | a>>8), ^(b | b>>8)
 		if (a|b)&pairs != 0 {
 			if n := firstSpace(q, a&pairs, b&pairs); n >= 0 {
 				return i + n
