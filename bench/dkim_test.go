@@ -11,7 +11,13 @@ import (
 	"encoding/base64"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -384,6 +390,65 @@ func BenchmarkDKIMSign(b *testing.B) {
 				digest := sha256.Sum256(c.message)
 				if _, err := c.key.Private.Sign(rand.Reader, digest[:], opts); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDKIMOthers verifies with libraries of other languages, whose programs
+// lie beside the tests of auth/dkim: they time themselves, over many verifications
+// in one process.
+func BenchmarkDKIMOthers(b *testing.B) {
+	k := newDKIMKeys(b)
+	program := filepath.Join(b.TempDir(), "libopendkim")
+	peers := filepath.Join("..", "auth", "dkim", "testdata", "peers")
+	others := map[string][]string{
+		"libopendkim": {program},
+		"dkimpy":      {"/usr/bin/python3", filepath.Join(peers, "dkimpy.py")},
+	}
+	if out, err := exec.Command("gcc", "-O2", "-o", program, filepath.Join(peers, "libopendkim.c"), "-lopendkim").CombinedOutput(); err != nil {
+		b.Logf("no libopendkim: %v %s", err, out)
+		delete(others, "libopendkim")
+	}
+	for _, c := range []struct {
+		name    string
+		message []byte
+	}{
+		{"rsa-4KiB-text", dkimText(4 << 10)}, {"rsa-100KiB-text", dkimText(100 << 10)},
+		{"rsa-100KiB-base64", dkimBase64(100 << 10)}, {"rsa-10MiB-text", dkimText(10 << 20)},
+	} {
+		message := dkimSign(b, c.message, k.keys[0])
+		dir := b.TempDir()
+		for name, text := range map[string]string{"m.eml": string(message), "zone": k.keys[0].Name() + " " + k.txt[k.keys[0].Name()] + "\n"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, who := range slices.Sorted(maps.Keys(others)) {
+			command := others[who]
+			b.Run(c.name+"/"+who, func(b *testing.B) {
+				b.SetBytes(int64(len(message)))
+				args := append(slices.Clone(command[1:]), "time", dir, strconv.Itoa(b.N+1))
+				out, err := exec.Command(command[0], args...).CombinedOutput()
+				spent, _, _ := strings.Cut(string(out), " ")
+				ns, bad := strconv.ParseInt(spent, 10, 64)
+				if err != nil || bad != nil || !strings.HasSuffix(string(out), " pass\n") {
+					b.Skipf("%v: %s", err, out)
+				}
+				b.ReportMetric(float64(ns)/float64(b.N+1), "ns/op")
+				b.ReportMetric(float64(len(message))*float64(b.N+1)/float64(ns)*1e3, "MB/s")
+			})
+		}
+		b.Run(c.name+"/smtpguard", func(b *testing.B) {
+			v, err := dkim.New(dkim.Config{Resolver: k})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(len(message)))
+			for b.Loop() {
+				if report, err := v.Verify(context.Background(), bytes.NewReader(message)); err != nil || report.Result() != dkim.Pass {
+					b.Fatal(report, err)
 				}
 			}
 		})

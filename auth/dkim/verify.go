@@ -29,12 +29,9 @@ func (v *Verifier) Verify(ctx context.Context, message io.Reader) (*Report, erro
 // VerifyReceived is [Verifier.Verify] for a message that was received a while
 // ago: signatures are to be good for that time (RFC 6376, section 3.5, x=).
 func (v *Verifier) VerifyReceived(ctx context.Context, message io.Reader, received time.Time) (*Report, error) {
-	run, err := v.engine.Start(message)
+	run, err := v.Start(message)
 	if err != nil {
-		if errors.Is(err, mailsig.ErrHeader) {
-			return nil, ErrHeader
-		}
-		return nil, fmt.Errorf("dkim: message: %w", err)
+		return nil, err
 	}
 	defer run.Close()
 	finish := v.Begin(ctx, run, received)
@@ -44,9 +41,18 @@ func (v *Verifier) VerifyReceived(ctx context.Context, message io.Reader, receiv
 	return finish(), nil
 }
 
-// Begin is for packages of this module that verify more than DKIM in one pass:
-// it asks run for what it needs, and returns what to call when the body has been
-// read.
+// Start reads the header section of a message. It is for packages of this module
+// that verify more than DKIM in one pass; so is Begin.
+func (v *Verifier) Start(message io.Reader) (*mailsig.Run, error) {
+	run, err := v.engine.Start(message)
+	if err != nil {
+		return nil, readError(err)
+	}
+	return run, nil
+}
+
+// Begin asks run for what it needs to verify signatures, and returns what to call
+// when the body has been read, and before run is closed.
 func (v *Verifier) Begin(ctx context.Context, run *mailsig.Run, received time.Time) (finish func() *Report) {
 	report := &Report{}
 	var pending []signature

@@ -72,6 +72,7 @@ func (s *stream) simple(p []byte) {
 // relaxed canonicalises as RFC 6376, section 3.4.4 says: white space at the end
 // of lines goes, elsewhere it becomes one space.
 func (s *stream) relaxed(p []byte) {
+	tab := -1 // where p has its first tab, as seen from its end
 	for len(p) > 0 {
 		if s.cr {
 			s.cr = false
@@ -100,7 +101,13 @@ func (s *stream) relaxed(p []byte) {
 			p = p[leadingBlanks(p):]
 		default:
 			s.release()
-			run := p[:cleanRun(p)]
+			if tab < 0 || tab > len(p) {
+				tab = 0
+				if i := bytes.IndexByte(p, '\t'); i >= 0 {
+					tab = len(p) - i
+				}
+			}
+			run := p[:cleanRun(p, len(p)-tab)]
 			p = p[len(run):]
 			if run[len(run)-1] == '\r' {
 				s.cr = true

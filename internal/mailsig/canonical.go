@@ -1,5 +1,7 @@
 package mailsig
 
+import "slices"
+
 // AppendField appends the canonical form of f, line end included (RFC 6376,
 // sections 3.4.1 and 3.4.2).
 func AppendField(dst []byte, f Field, c Canon) []byte {
@@ -43,31 +45,30 @@ func appendRelaxed(dst []byte, value string) []byte { return relaxInto(dst, valu
 // from the start: it is never ahead of what has been read.
 func relaxInto[T string | []byte](dst []byte, value T) []byte {
 	begin := len(dst)
+	dst = slices.Grow(dst, len(value))
+	out := dst[begin : begin+len(value)]
+	n := 0
 	blank := false
-	for i := 0; i < len(value); {
-		switch c := value[i]; {
-		case c == ' ' || c == '\t':
-			blank = true
-			i++
-			continue
-		case c == '\n', c == '\r' && i+1 < len(value) && value[i+1] == '\n':
-			i++
-			continue
-		}
-		if blank && len(dst) > begin {
-			dst = append(dst, ' ')
-		}
-		blank = false
-		run := i
-		for i++; i < len(value); i++ {
-			if c := value[i]; c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
-				if c == ' ' && i+1 < len(value) && value[i+1] > ' ' {
-					continue // between words
-				}
-				break
+	for i := range len(value) {
+		c := value[i]
+		if c <= ' ' {
+			switch {
+			case c == ' ' || c == '\t':
+				blank = true
+				continue
+			case c == '\n', c == '\r' && i+1 < len(value) && value[i+1] == '\n':
+				continue
 			}
 		}
-		dst = append(dst, value[run:i]...)
+		if blank {
+			blank = false
+			if n > 0 {
+				out[n] = ' '
+				n++
+			}
+		}
+		out[n] = c
+		n++
 	}
-	return dst
+	return dst[:begin+n]
 }

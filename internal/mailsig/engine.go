@@ -13,14 +13,11 @@ import (
 // section made grow, those up to keep are kept for the next message.
 const (
 	chunk = 64 << 10
-	keep  = 512 << 10
+	keep  = 2 << 20
 )
 
-var (
-	// ErrHeader is of a header section that is larger than the limits.
-	ErrHeader = errors.New("header section too large")
-	errFields = ErrHeader
-)
+// ErrHeader is of a header section that is larger than the limits.
+var ErrHeader = errors.New("header section too large")
 
 // Engine makes runs. It is safe for concurrent use.
 type Engine struct {
@@ -102,7 +99,7 @@ func (r *Run) head() error {
 	n := 0
 	limits := &r.Engine.Limits
 	for {
-		m, err := r.r.Read(r.buf[n:])
+		m, err := fill(r.r, r.buf[n:]) // all of it: what has been looked at is not looked at again
 		n += m
 		if err != nil && err != io.EOF {
 			return err
@@ -119,7 +116,7 @@ func (r *Run) head() error {
 			r.Header = &r.header
 			r.body = r.buf[body:n]
 			return nil
-		case n == len(r.buf):
+		default:
 			larger := make([]byte, 2*n)
 			copy(larger, r.buf)
 			r.buf = larger

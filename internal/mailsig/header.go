@@ -1,7 +1,6 @@
 package mailsig
 
 import (
-	"bytes"
 	"hash/maphash"
 	"slices"
 	"strings"
@@ -31,7 +30,8 @@ type mark struct{ start, name, value int }
 // section and belongs to the body.
 type section struct {
 	marks []mark
-	line  int // where the current line begins
+	field int // where the current field begins
+	seen  int // how far its end has been looked for
 }
 
 // scan looks for the end of the header section in p, which has all that came so
@@ -39,40 +39,51 @@ type section struct {
 // It returns where the section ends and where the body begins.
 func (s *section) scan(p []byte, eof bool, maxFields int) (end, body int, ok bool, err error) {
 	for {
-		line := p[s.line:]
-		n := bytes.IndexByte(line, '\n') + 1
+		rest := p[s.field:]
+		m, ok := fieldName(rest)
+		switch {
+		case len(rest) > 0 && rest[0] == '\n':
+			return s.field, s.field + 1, true, nil
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return s.field, s.field + 2, true, nil
+		case !ok && !eof && (m.value == len(rest) || len(rest) == 1 && rest[0] == '\r'):
+			return 0, 0, false, nil // it may yet become one
+		case !ok:
+			return s.field, s.field, true, nil
+		}
+		s.seen = max(s.seen, s.field+m.value)
+		n := fieldEnd(p[s.seen:])
 		if n == 0 {
 			if !eof {
+				s.seen = max(s.seen, len(p)-1)
 				return 0, 0, false, nil
 			}
-			if n = len(line); n == 0 {
-				return s.line, s.line, true, nil
-			}
+			n = len(p) - s.seen
 		}
-		line = line[:n]
-		switch {
-		case line[0] == '\n', len(line) == 2 && line[0] == '\r' && line[1] == '\n':
-			return s.line, s.line + n, true, nil
-		case (line[0] == ' ' || line[0] == '\t') && len(s.marks) > 0:
-		default:
-			name := 0
-			for name < n && line[name] > ' ' && line[name] < 0x7f && line[name] != ':' {
-				name++
-			}
-			colon := name
-			for colon < n && (line[colon] == ' ' || line[colon] == '\t') {
-				colon++
-			}
-			if name == 0 || colon == n || line[colon] != ':' {
-				return s.line, s.line, true, nil
-			}
-			if len(s.marks) == maxFields {
-				return 0, 0, false, errFields
-			}
-			s.marks = append(s.marks, mark{s.line, s.line + name, s.line + colon + 1})
+		if len(s.marks) == maxFields {
+			return 0, 0, false, ErrHeader
 		}
-		s.line += n
+		s.marks = append(s.marks, mark{s.field, s.field + m.name, s.field + m.value})
+		s.seen += n
+		s.field = s.seen
 	}
+}
+
+// fieldName reads the name at the start of a field, up to behind its colon. If
+// there is none, value is how far it came.
+func fieldName(p []byte) (m mark, ok bool) {
+	for m.name < len(p) && p[m.name] > ' ' && p[m.name] < 0x7f && p[m.name] != ':' {
+		m.name++
+	}
+	m.value = m.name
+	for m.name > 0 && m.value < len(p) && (p[m.value] == ' ' || p[m.value] == '\t') {
+		m.value++
+	}
+	if m.name == 0 || m.value == len(p) || p[m.value] != ':' {
+		return m, false
+	}
+	m.value++
+	return m, true
 }
 
 // Header is a header section.
