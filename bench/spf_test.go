@@ -18,8 +18,6 @@ type spfZone struct {
 	ip  map[string][]netip.Addr
 }
 
-var errNoName = &net.DNSError{Err: "no such host", IsNotFound: true}
-
 func (z *spfZone) LookupTXT(_ context.Context, name string) ([]string, error) {
 	if found := z.txt[strings.TrimSuffix(name, ".")]; found != nil {
 		return found, nil
