@@ -191,7 +191,7 @@ func TestSealRefuses(t *testing.T) {
 		{"bare CR", "From: a@b.example\r\n\r\nx\ry\r\n", "one.example; none", fresh, k, "bare CR"},
 		{"no status", message, "one.example; none", &Chain{}, k, "status"},
 		{"no key", message, "one.example; none", fresh, Key{Domain: "one.example", Selector: "s1"}, "no private key"},
-		{"no domain", message, "one.example; none", fresh, Key{Domain: "one", Selector: "s1", Private: k.Private}, "Domain"},
+		{"no domain", message, "one.example; none", fresh, Key{Domain: "one", Selector: "s1", Private: k.Private}, "not a domain name"},
 		{"other fields", sealed(t, z, message, nil, k), "one.example; none", fresh, k, "not as it was validated"},
 	} {
 		if fields, err := s.Seal(t.Context(), strings.NewReader(tt.message), tt.chain, tt.results, tt.key); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -90,7 +90,7 @@ func compile(t *testing.T) []string {
 
 // messages are what a peer is tried with. The large one comes once.
 func (p peer) messages(header, body Canonicalization) map[string]string {
-	all := hard(60)
+	all := hard(40)
 	for name := range p.without {
 		if all[name] == "" {
 			panic(name)
@@ -144,6 +144,7 @@ func TestPeersVerify(t *testing.T) {
 	keys, z := pair(t)
 	for _, p := range peers() {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			command := p.command(t)
 			for i, k := range keys {
 				if i == 1 && !p.ed25519 {
@@ -154,6 +155,9 @@ func TestPeersVerify(t *testing.T) {
 					for _, body := range canons {
 						s := signer(t, SignConfig{Header: header, Body: body})
 						for name, text := range p.messages(header, body) {
+							if i == 1 && name == "10 MiB" {
+								continue // the body is the same
+							}
 							messages[fmt.Sprintf("%s, %s, %s", name, header, body)] = signed(t, s, text, k)
 						}
 					}
@@ -179,6 +183,7 @@ func TestPeersSign(t *testing.T) {
 	v := verifier(t, Config{Resolver: z})
 	for _, p := range peers() {
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			command := p.command(t)
 			for _, header := range canons {
 				for _, body := range canons {

@@ -97,7 +97,7 @@ type signature struct {
 	key   *mailsig.Key
 }
 
-func (s *signature) end(r Result, reason string) { s.Result, s.Reason = r, reason }
+func (p *signature) end(r Result, reason string) { p.Result, p.Reason = r, reason }
 
 // read reads a field, and ends it if there is nothing to verify (RFC 6376,
 // section 6.1.1).

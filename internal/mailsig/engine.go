@@ -116,6 +116,8 @@ func (r *Run) head() error {
 			r.Header = &r.header
 			r.body = r.buf[body:n]
 			return nil
+		case 2*n <= cap(r.buf):
+			r.buf = r.buf[:2*n]
 		default:
 			larger := make([]byte, 2*n)
 			copy(larger, r.buf)
@@ -197,7 +199,7 @@ func (r *Run) Close() {
 	if cap(r.buf) > keep {
 		r.buf = make([]byte, chunk)
 	}
-	r.buf = r.buf[:cap(r.buf)]
+	r.buf = r.buf[:chunk]
 	if cap(r.scratch) > keep {
 		r.scratch = nil
 	}

@@ -74,6 +74,17 @@ func TestHeaderLimits(t *testing.T) {
 	if err != nil || len(run.Header.Fields) != 10 {
 		t.Errorf("at the limits: %v", err)
 	}
+	// A large header section leaves no large chunks behind.
+	large := New(Limits{}, nil)
+	run, err = large.Start(strings.NewReader("A: " + strings.Repeat("x", 500<<10) + "\r\n\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Close()
+	body := strings.NewReader("A: b\r\n\r\n" + strings.Repeat("x", 500<<10))
+	if run, err = large.Start(body); err != nil || body.Len() < 400<<10 {
+		t.Errorf("%v, %d octets are left to read", err, body.Len())
+	}
 	broken := errors.New("broken")
 	if _, err := e.Start(io.MultiReader(strings.NewReader("A: b\r\n"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 		t.Errorf("a reader that fails: %v", err)

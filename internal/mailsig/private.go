@@ -30,12 +30,12 @@ func AlgorithmOf(public crypto.PublicKey) (Algorithm, error) {
 func KeyNames(host, selector string) (string, string, error) {
 	d, err := domain.Normal(host)
 	if err != nil || !strings.Contains(d, ".") {
-		return "", "", errors.New("Domain is not a domain name")
+		return "", "", errors.New("not a domain name")
 	}
 	const between = "._domainkey."
 	name, err := domain.Normal(selector + between + d)
 	if err != nil {
-		return "", "", errors.New("Selector is none")
+		return "", "", errors.New("not a selector")
 	}
 	return d, name[:len(name)-len(between)-len(d)], nil
 }

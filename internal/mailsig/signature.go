@@ -181,7 +181,7 @@ func (s *Signature) times(*Limits) error {
 		if err != nil {
 			return fmt.Errorf("%s= is not a time", t.name)
 		}
-		*t.at = time.Unix(min(seconds, 999999999999), 0)
+		*t.at = time.Unix(min(seconds, 999999999999), 0).UTC()
 	}
 	if !s.Time.IsZero() && !s.Expires.IsZero() && !s.Expires.After(s.Time) {
 		return errors.New("x= is not after t=")

@@ -135,8 +135,8 @@ func TestMoxTables(t *testing.T) {
 	}
 	load(t, &s, "dkim", "mox", "parse.json")
 	differ := map[string]string{
-		"v=DKIM1; p=; ":           "the tag list may end in white space: RFC 6376, section 3.2",
-		"v=DKIM1; k=unknown; p=":  "a key that is revoked, whatever its type: section 3.6.1",
+		"v=DKIM1; p=; ":          "the tag list may end in white space: RFC 6376, section 3.2",
+		"v=DKIM1; k=unknown; p=": "a key that is revoked, whatever its type: section 3.6.1",
 	}
 	s.TXT.TestParseRecord.each(t, func(text string, args []json.RawMessage) {
 		want := string(args[2]) == "null" // no error
