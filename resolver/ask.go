@@ -1,0 +1,220 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// find answers one question about name.
+func (r *Resolver) find(ctx context.Context, name string, typ uint16) (found, question, error) {
+	n, err := normal(name)
+	if err != nil {
+		return found{}, question{}, nameError(name, err)
+	}
+	q := question{n, typ}
+	if f, ok := r.cached(q); ok {
+		return f, q, dnsError(name, f.answer)
+	}
+	var f found
+	r.ask(ctx, []question{q}, func(_ int, got found, own error) bool {
+		f, err = got, own
+		return true
+	})
+	if err != nil {
+		return f, q, ownError(name, err)
+	}
+	return f, q, dnsError(name, f.answer)
+}
+
+// cached returns what is remembered of q, and has it fetched anew when it is
+// due.
+func (r *Resolver) cached(q question) (found, bool) {
+	f, ok, refresh := r.cache.get(q, r.now())
+	if refresh {
+		r.refresh(q)
+	}
+	return f, ok
+}
+
+// ask answers qs, each once and in any order, until each returns false. Where
+// the caller's context or budget ended first, each gets that error. What another
+// caller asks at the moment is not asked again: its answer is awaited.
+func (r *Resolver) ask(ctx context.Context, qs []question, each func(i int, f found, own error) bool) {
+	var room [4]int
+	pending := room[:0]
+	for i := range qs {
+		pending = append(pending, i)
+	}
+	for len(pending) > 0 {
+		var jobs []job
+		var waits []*flight // of others, for what stays in pending
+		followed := pending[:0]
+		stopped := false
+		for _, i := range pending {
+			if stopped {
+				break
+			}
+			f, flight, lead := r.enter(qs[i])
+			switch {
+			case flight == nil:
+				stopped = !each(i, f, nil)
+			case lead:
+				if jobs == nil {
+					jobs = make([]job, 0, len(qs))
+				}
+				jobs = append(jobs, job{question: qs[i], at: i, flight: flight})
+			default:
+				followed = append(followed, i)
+				waits = append(waits, flight)
+			}
+		}
+		if len(jobs) > 0 {
+			stopped = r.lead(ctx, jobs, stopped, each)
+		}
+		if stopped {
+			return
+		}
+		pending = followed[:0]
+		for k, i := range followed {
+			select {
+			case <-waits[k].done:
+				if waits[k].lost {
+					pending = append(pending, i)
+					continue
+				}
+				r.counts.shared.Add(1)
+				if !each(i, waits[k].found, nil) {
+					return
+				}
+			case <-ctx.Done():
+				if f, own := r.instead(qs[i], ctx.Err()); !each(i, f, own) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// enter returns what is remembered of q, or else the flight that is under way
+// for it: a new one that the caller must lead if there was none.
+func (r *Resolver) enter(q question) (f found, fl *flight, lead bool) {
+	now := r.now()
+	s := r.cache.shard(q)
+	s.mu.Lock()
+	f, ok, refresh := s.get(r.cache, q, now)
+	if !ok {
+		if fl = s.flights[q]; fl == nil {
+			fl, lead = &flight{done: make(chan struct{})}, true
+			s.flights[q] = fl
+		}
+	}
+	s.mu.Unlock()
+	if refresh {
+		r.refresh(q)
+	}
+	return f, fl, lead
+}
+
+// lead asks the jobs and lands their flights. It reports whether each said stop.
+func (r *Resolver) lead(ctx context.Context, jobs []job, stopped bool, each func(i int, f found, own error) bool) bool {
+	defer func() { // also when each panics
+		for i := range jobs {
+			r.land(&jobs[i], nil, false)
+		}
+	}()
+	if stopped {
+		return true
+	}
+	e := exchange{r: r, ctx: ctx, jobs: jobs, answered: func(j *job, a answer, hasTTL bool) bool {
+		return each(j.at, r.land(j, &a, hasTTL), nil)
+	}}
+	if err := ctx.Err(); err == nil {
+		e.run()
+	} else {
+		for i := range jobs {
+			jobs[i].err = err
+		}
+	}
+	if e.stopped {
+		return true
+	}
+	for i := range jobs {
+		j := &jobs[i]
+		if j.err == nil {
+			continue
+		}
+		r.land(j, nil, false)
+		if f, own := r.instead(j.question, j.err); !each(j.at, f, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// land ends j's flight, once: with an answer, or without one, so that somebody
+// else must ask. It returns what to say.
+func (r *Resolver) land(j *job, a *answer, hasTTL bool) found {
+	fl := j.flight
+	if fl == nil {
+		return found{}
+	}
+	j.flight = nil
+	now := r.now()
+	s := r.cache.shard(j.question)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a != nil {
+		fl.found = s.put(r.cache, j.question, found{answer: *a}, hasTTL, now)
+	}
+	fl.lost = a == nil
+	delete(s.flights, j.question)
+	close(fl.done)
+	return fl.found
+}
+
+// instead returns a stale answer where time is over, or err where there is none.
+func (r *Resolver) instead(q question, err error) (found, error) {
+	if errors.Is(err, context.Canceled) {
+		return found{}, err
+	}
+	s := r.cache.shard(q)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f, ok := s.stalled(r.cache, q, r.now()); ok {
+		return f, nil
+	}
+	return found{}, err
+}
+
+// refresh fetches q anew in the background, if there is room.
+func (r *Resolver) refresh(q question) {
+	b := &r.refreshes
+	b.Lock()
+	defer b.Unlock()
+	if b.closed || b.room == 0 {
+		return
+	}
+	s := r.cache.shard(q)
+	s.mu.Lock()
+	fl := s.flights[q]
+	if fl == nil {
+		fl = &flight{done: make(chan struct{})}
+		s.flights[q] = fl
+	} else {
+		fl = nil // somebody does already
+	}
+	s.mu.Unlock()
+	if fl == nil {
+		return
+	}
+	b.room--
+	r.counts.refreshes.Add(1)
+	b.all.Go(func() {
+		jobs := []job{{question: q, flight: fl}}
+		r.lead(r.background, slices.Clip(jobs), false, func(int, found, error) bool { return true })
+		b.Lock()
+		defer b.Unlock()
+		b.room++
+	})
+}
