@@ -16,15 +16,21 @@ func (r *Resolver) find(ctx context.Context, name string, typ uint16) (found, qu
 	if f, ok := r.cached(q); ok {
 		return f, q, dnsError(name, f.answer)
 	}
-	var f found
-	r.ask(ctx, []question{q}, func(_ int, got found, own error) bool {
-		f, err = got, own
-		return true
-	})
-	if err != nil {
-		return f, q, ownError(name, err)
+	f, own := r.miss(ctx, q)
+	if own != nil {
+		return f, q, ownError(name, own)
 	}
 	return f, q, dnsError(name, f.answer)
+}
+
+// miss asks q alone. It is apart from find so that only who asks pays for what
+// the closure shares.
+func (r *Resolver) miss(ctx context.Context, q question) (f found, own error) {
+	r.ask(ctx, []question{q}, func(_ int, got found, err error) bool {
+		f, own = got, err
+		return true
+	})
+	return f, own
 }
 
 // cached returns what is remembered of q, and has it fetched anew when it is
