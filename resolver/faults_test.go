@@ -197,7 +197,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := dnszone.Start(t, zone)
-	srv.ServeStream(t, ln)
+	srv.ServeStream(ln)
 	addr := netip.MustParseAddrPort(ln.Addr().String())
 	r := mustNew(t, Config{Servers: []Server{{Addr: addr, TLSName: "example.com"}}, TLS: &tls.Config{RootCAs: pool}})
 	for range 2 {

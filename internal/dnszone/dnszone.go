@@ -28,11 +28,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Server answers until its test ends. It is safe for concurrent use.
+// Server answers until it is closed. It is safe for concurrent use.
 type Server struct {
 	udp   *net.UDPConn
 	other *net.UDPConn // from which WrongSource answers
 	addr  netip.AddrPort
+	loops sync.WaitGroup
 
 	mu      sync.Mutex
 	zone    zone
@@ -49,35 +50,50 @@ type question struct {
 	typ  uint16
 }
 
-// Start serves zones on a free port of 127.0.0.1, the same for UDP and TCP. Text
-// that is no zone fails the test.
+// Start serves zones until t ends. What New reports fails the test.
 func Start(t testing.TB, zones ...string) *Server {
 	t.Helper()
+	s, err := New(zones...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// New serves zones on a free port of 127.0.0.1, the same for UDP and TCP, until
+// Close. It reports text that is no zone.
+func New(zones ...string) (*Server, error) {
 	s := &Server{faults: map[string]Fault{}, delays: map[string]time.Duration{}, asked: map[question]int{}, streams: map[io.Closer]bool{}}
-	s.Set(t, zones...)
+	var err error
+	if s.zone, err = parse(zones); err != nil {
+		return nil, err
+	}
 	ln, err := s.listen()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	s.other, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var loops sync.WaitGroup
-	loops.Go(s.serveUDP)
-	loops.Go(func() { s.serveStream(ln) })
-	t.Cleanup(func() {
-		s.mu.Lock()
-		s.closed = true
-		for c := range s.streams {
-			c.Close()
-		}
-		s.mu.Unlock()
+	if s.other, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+		ln.Close()
 		s.udp.Close()
-		s.other.Close()
-		loops.Wait()
-	})
-	return s
+		return nil, err
+	}
+	s.loops.Go(s.serveUDP)
+	s.loops.Go(func() { s.serveStream(ln) })
+	return s, nil
+}
+
+// Close ends the server, its connections included.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.streams {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.udp.Close()
+	s.other.Close()
+	s.loops.Wait()
 }
 
 // listen takes a port that is free for both.
@@ -152,15 +168,10 @@ func (s *Server) Total() int {
 	return s.total
 }
 
-// ServeStream answers on ln as on its own TCP port, until the test ends. With a
-// listener of crypto/tls that is DNS over TLS (RFC 7858).
-func (s *Server) ServeStream(t testing.TB, ln net.Listener) {
-	var loop sync.WaitGroup
-	loop.Go(func() { s.serveStream(ln) })
-	t.Cleanup(func() {
-		ln.Close()
-		loop.Wait()
-	})
+// ServeStream answers on ln as on its own TCP port, until Close. With a listener
+// of crypto/tls that is DNS over TLS (RFC 7858).
+func (s *Server) ServeStream(ln net.Listener) {
+	s.loops.Go(func() { s.serveStream(ln) })
 }
 
 func (s *Server) serveUDP() {
@@ -203,7 +214,7 @@ func (s *Server) serveStream(ln net.Listener) {
 	}
 }
 
-// keep has c closed when the test ends, or at once when it has ended.
+// keep has c closed with the server, or at once when that is closed.
 func (s *Server) keep(c io.Closer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
