@@ -148,7 +148,8 @@ func (r *Resolver) LookupAddr(ctx context.Context, addr string) ([]string, error
 // socket as far as the servers allow: what a check of DNS lists needs. It calls
 // each with the place of each host, in any order but never twice at once, and
 // returns when all are answered or each returns false, which ends what is still
-// under way. When ctx ends, those that are left get its error.
+// under way. When ctx ends, those that are left get its error. each must not ask
+// for any of hosts itself.
 func (r *Resolver) LookupEach(ctx context.Context, hosts []string, each func(i int, addrs []netip.Addr, err error) bool) {
 	qs := make([]question, 0, len(hosts))
 	var places []int // of qs among hosts, where some are no names

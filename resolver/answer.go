@@ -11,7 +11,7 @@ import (
 
 // answer is what is known of a question. It is never changed.
 type answer struct {
-	data      string // of records: see collect; of a failure: which server
+	data      string // of records: see collect; of a failure: which server and, behind a NUL, why
 	ttl       uint32 // seconds
 	kind      kind
 	authentic bool

@@ -47,13 +47,14 @@ func (r *Resolver) cached(q question) (found, bool) {
 // the caller's context or budget ended first, each gets that error. What another
 // caller asks at the moment is not asked again: its answer is awaited.
 func (r *Resolver) ask(ctx context.Context, qs []question, each func(i int, f found, own error) bool) {
-	var room [4]int
-	pending := room[:0]
+	var few [4]int
+	pending := few[:0]
 	for i := range qs {
 		pending = append(pending, i)
 	}
 	for len(pending) > 0 {
 		var jobs []job
+		var room []flight
 		var waits []*flight // of others, for what stays in pending
 		followed := pending[:0]
 		stopped := false
@@ -61,18 +62,18 @@ func (r *Resolver) ask(ctx context.Context, qs []question, each func(i int, f fo
 			if stopped {
 				break
 			}
-			f, flight, lead := r.enter(qs[i])
+			f, ok, mine, other := r.enter(qs[i], &room, len(pending))
 			switch {
-			case flight == nil:
+			case ok:
 				stopped = !each(i, f, nil)
-			case lead:
-				if jobs == nil {
-					jobs = make([]job, 0, len(qs))
-				}
-				jobs = append(jobs, job{question: qs[i], at: i, flight: flight})
-			default:
+			case other != nil:
 				followed = append(followed, i)
-				waits = append(waits, flight)
+				waits = append(waits, other)
+			default:
+				if jobs == nil {
+					jobs = make([]job, 0, len(pending))
+				}
+				jobs = append(jobs, job{question: qs[i], at: i, flight: mine})
 			}
 		}
 		if len(jobs) > 0 {
@@ -102,24 +103,30 @@ func (r *Resolver) ask(ctx context.Context, qs []question, each func(i int, f fo
 	}
 }
 
-// enter returns what is remembered of q, or else the flight that is under way
-// for it: a new one that the caller must lead if there was none.
-func (r *Resolver) enter(q question) (f found, fl *flight, lead bool) {
+// enter returns what is remembered of q, or the flight of somebody else who asks
+// already, or one that is now under way, and that the caller must land: the
+// first in room, which is made for so many when it is first needed.
+func (r *Resolver) enter(q question, room *[]flight, many int) (f found, ok bool, mine, other *flight) {
 	now := r.now()
 	s := r.cache.shard(q)
 	s.mu.Lock()
 	f, ok, refresh := s.get(r.cache, q, now)
 	if !ok {
-		if fl = s.flights[q]; fl == nil {
-			fl, lead = &flight{done: make(chan struct{})}, true
-			s.flights[q] = fl
+		if other = s.flights[q]; other == nil {
+			if len(*room) == 0 {
+				*room = make([]flight, many)
+			}
+			mine, *room = &(*room)[0], (*room)[1:]
+			s.flights[q] = mine
+		} else if other.done == nil {
+			other.done = make(chan struct{})
 		}
 	}
 	s.mu.Unlock()
 	if refresh {
 		r.refresh(q)
 	}
-	return f, fl, lead
+	return f, ok, mine, other
 }
 
 // lead asks the jobs and lands their flights. It reports whether each said stop.
@@ -175,7 +182,9 @@ func (r *Resolver) land(j *job, a *answer, hasTTL bool) found {
 	}
 	fl.lost = a == nil
 	delete(s.flights, j.question)
-	close(fl.done)
+	if fl.done != nil {
+		close(fl.done)
+	}
 	return fl.found
 }
 
@@ -203,15 +212,13 @@ func (r *Resolver) refresh(q question) {
 	}
 	s := r.cache.shard(q)
 	s.mu.Lock()
-	fl := s.flights[q]
-	if fl == nil {
-		fl = &flight{done: make(chan struct{})}
+	fl := new(flight)
+	_, busy := s.flights[q]
+	if !busy {
 		s.flights[q] = fl
-	} else {
-		fl = nil // somebody does already
 	}
 	s.mu.Unlock()
-	if fl == nil {
+	if busy {
 		return
 	}
 	b.room--

@@ -44,9 +44,10 @@ type entry struct {
 	prev, next *entry
 }
 
-// flight is a question that somebody asks at the moment.
+// flight is a question that somebody asks at the moment. The shard's lock guards
+// it until it has landed; then it is only read.
 type flight struct {
-	done  chan struct{} // closed when it has landed
+	done  chan struct{} // closed when it has landed; nil while nobody waits
 	found found
 	lost  bool // who asked went away; somebody else must
 }

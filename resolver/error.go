@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 )
 
 // The errors of lookups are *net.DNSError. Each wraps one of these, the error of
@@ -72,7 +73,10 @@ func dnsError(name string, a answer) error {
 		e.IsNotFound = true
 		return e
 	}
-	e.Server = a.data
+	server, why, ok := strings.Cut(a.data, "\x00")
+	if e.Server = server; ok {
+		e.Err += ": " + why
+	}
 	e.IsTemporary, e.IsTimeout = true, a.kind == timedOut
 	return e
 }

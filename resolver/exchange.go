@@ -52,6 +52,7 @@ type exchange struct {
 	jobs     []job
 	answered func(*job, answer, bool) bool // false: ask no more
 	stopped  bool
+	heard    bool // the server has answered something in this round
 }
 
 // run asks until every job is done or has an error, or answered says stop.
@@ -70,7 +71,6 @@ func (e *exchange) run() {
 	}
 	if e.slot(e.r.sockets, end) {
 		e.rounds(end)
-		<-e.r.sockets
 	} else if own == nil { // no fault of the servers, and nothing to remember
 		own = errBusy
 	}
@@ -120,8 +120,9 @@ func (e *exchange) slot(c chan struct{}, end time.Time) bool {
 	return false
 }
 
-// rounds goes round the servers.
+// rounds goes round the servers, in a place among the sockets.
 func (e *exchange) rounds(end time.Time) {
+	defer func() { <-e.r.sockets }()
 	var room [maxServers]*server
 	e.servers = e.r.order(room[:])
 	for lap := range e.r.cfg.Attempts {
@@ -140,11 +141,26 @@ func (e *exchange) rounds(end time.Time) {
 			if end.Before(deadline) {
 				deadline = end
 			}
+			e.heard = false
 			e.round(s, deadline)
-			if e.any(waits) && e.ctx.Err() == nil {
-				e.r.counts.timeouts.Add(1)
-				s.down.Store(int64(e.r.now() + downTime))
-			}
+			e.silence(s)
+		}
+	}
+}
+
+// silence notes what s has not answered in a round. It is to blame only when it
+// has answered nothing: a zone's own servers may be what is slow.
+func (e *exchange) silence(s *server) {
+	if !e.any(waits) || e.ctx.Err() != nil {
+		return
+	}
+	e.r.counts.timeouts.Add(1)
+	if !e.heard {
+		s.down.Store(int64(e.r.now() + downTime))
+	}
+	for i := range e.jobs {
+		if j := &e.jobs[i]; j.waiting && j.last.kind == unknown {
+			j.last = answer{kind: timedOut, data: s.address}
 		}
 	}
 }
@@ -314,6 +330,7 @@ func (e *exchange) take(s *server, j *job, msg []byte) {
 	}
 	a.authentic = a.authentic && s.trusted
 	s.down.Store(0)
+	e.heard = true
 	if a.kind.failure() {
 		a.data = s.address
 		j.last = a
@@ -331,7 +348,7 @@ func (e *exchange) fail(s *server, which func(*job) bool, k kind, why string) {
 	for i := range e.jobs {
 		if j := &e.jobs[i]; which(j) {
 			j.waiting = false
-			j.last = answer{kind: k, data: s.address + ": " + why}
+			j.last = answer{kind: k, data: s.address + "\x00" + why}
 		}
 	}
 	s.down.Store(int64(e.r.now() + downTime))

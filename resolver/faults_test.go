@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,7 +146,7 @@ func TestUnreachable(t *testing.T) {
 	r := mustNew(t, Config{Servers: []Server{{Addr: addr}}, Wait: time.Minute, Timeout: time.Hour})
 	_, err = r.LookupTXT(t.Context(), "example.org")
 	var d *net.DNSError
-	if !errors.Is(err, ErrUnreachable) || !errors.As(err, &d) || !d.IsTemporary || d.IsTimeout {
+	if !errors.Is(err, ErrUnreachable) || !errors.As(err, &d) || !d.IsTemporary || d.IsTimeout || d.Server != addr.String() || !strings.Contains(d.Err, "connection refused") {
 		t.Error(err)
 	}
 	// Another server serves at once.

@@ -209,7 +209,7 @@ func New(cfg Config) (*Resolver, error) {
 func (r *Resolver) now() time.Duration { return time.Since(r.start) }
 
 // Close ends what goes on in the background and closes connections that are
-// kept. Lookups still work, and keep nothing open after.
+// kept. Lookups still work after.
 func (r *Resolver) Close() error {
 	r.refreshes.Lock()
 	r.refreshes.closed = true
