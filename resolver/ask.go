@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // find answers one question about name.
@@ -82,25 +83,55 @@ func (r *Resolver) ask(ctx context.Context, qs []question, each func(i int, f fo
 		if stopped {
 			return
 		}
-		pending = followed[:0]
-		for k, i := range followed {
-			select {
-			case <-waits[k].done:
-				if waits[k].lost {
-					pending = append(pending, i)
-					continue
-				}
-				r.counts.shared.Add(1)
-				if !each(i, waits[k].found, nil) {
-					return
-				}
-			case <-ctx.Done():
-				if f, own := r.instead(qs[i], ctx.Err()); !each(i, f, own) {
-					return
-				}
-			}
+		if len(followed) == 0 {
+			return
+		}
+		if pending, stopped = r.follow(ctx, qs, followed, waits, each); stopped {
+			return
 		}
 	}
+}
+
+// follow awaits what others have asked for: flights has those of qs at places.
+// It returns the places of those that came to nothing, and whether each said
+// stop.
+func (r *Resolver) follow(ctx context.Context, qs []question, places []int, flights []*flight, each func(i int, f found, own error) bool) (again []int, stopped bool) {
+	account, until := open(ctx)
+	defer account.close()
+	var over <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		over = timer.C
+	}
+	var spent error
+	for k, i := range places {
+		err := spent
+		if err == nil {
+			select {
+			case <-flights[k].done:
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-over:
+				spent = account.late()
+				err = spent
+			}
+		}
+		switch {
+		case err != nil:
+			f, own := r.instead(qs[i], err)
+			stopped = !each(i, f, own)
+		case flights[k].lost:
+			again = append(again, i)
+		default:
+			r.counts.shared.Add(1)
+			stopped = !each(i, flights[k].found, nil)
+		}
+		if stopped {
+			return nil, true
+		}
+	}
+	return again, false
 }
 
 // enter returns what is remembered of q, or the flight of somebody else who asks

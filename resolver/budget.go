@@ -11,8 +11,8 @@ import (
 
 // Budget bounds what lookups under one context may cost together: all those for
 // one message, say. The zero value of a bound is no bound; the zero Budget only
-// counts. Answers from the cache, and those that another caller asked for, cost
-// nothing. It is safe for concurrent use, and not to be copied.
+// counts. Answers from the cache cost nothing, and those that another caller asked
+// for only time. It is safe for concurrent use, and not to be copied.
 //
 //	budget := &resolver.Budget{Queries: 200, Time: 20 * time.Second}
 //	ctx = resolver.WithBudget(ctx, budget)
@@ -20,7 +20,7 @@ import (
 //	budget.Spent() // [{spf 1 1.2ms 130}]
 type Budget struct {
 	Queries int           // sent: repeated ones and those by TCP count too
-	Time    time.Duration // in which at least one lookup waited for a server
+	Time    time.Duration // in which at least one lookup waited
 	Octets  int64         // of messages sent and received; what arrives last may exceed it
 
 	mu      sync.Mutex

@@ -71,8 +71,6 @@ func (e *exchange) run() {
 	}
 	if e.slot(e.r.sockets, end) {
 		e.rounds(end)
-	} else if own == nil { // no fault of the servers, and nothing to remember
-		own = errBusy
 	}
 	if e.stopped {
 		return
@@ -90,10 +88,9 @@ func (e *exchange) run() {
 			j.err = account.late()
 		case late && own != nil:
 			j.err = own
+		case j.last.kind == unknown: // no fault of the servers, and nothing to remember
+			j.err = errBusy
 		default:
-			if j.last.kind == unknown {
-				j.last.kind = timedOut
-			}
 			if j.done = true; !e.answered(j, j.last, false) {
 				e.stopped = true
 				return

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -255,6 +256,19 @@ func TestBudget(t *testing.T) {
 			t.Error(err)
 		}
 
+		// Who waits for what another asked for pays with time alone.
+		b = &Budget{Time: 100 * time.Millisecond}
+		other := make(chan error)
+		go func() { other <- spend(nil, "", "slow.shared.example") }()
+		synctest.Wait()
+		start = time.Now()
+		if err := spend(b, "spf", "slow.shared.example"); !errors.Is(err, ErrBudget) || time.Since(start) != b.Time || b.Total().Queries != 0 {
+			t.Errorf("%v after %v, %+v", err, time.Since(start), b.Total())
+		}
+		if err := <-other; err != nil {
+			t.Error(err)
+		}
+
 		// Side by side the time counts once, but for each check.
 		b = &Budget{Time: time.Second}
 		done := make(chan error)
@@ -387,6 +401,81 @@ func TestStalledServer(t *testing.T) {
 		}
 		if n := r.Stats().Entries; n > 1 {
 			t.Errorf("%d entries of what nobody said", n)
+		}
+	})
+}
+
+// Who finds no socket free has waited in vain, which says nothing of the servers.
+func TestNoSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var silent atomic.Bool
+		silent.Store(true)
+		f := &fake{answer: func(q *dns.Msg, _, _ string) *dns.Msg {
+			if silent.Load() {
+				return nil
+			}
+			return reply(q, q.Question[0].Name+" 60 IN TXT x")
+		}}
+		r := newFake(t, f, Config{Sockets: 1, Wait: 10 * time.Second, Attempts: 1, Timeout: 3 * time.Second})
+		go r.LookupTXT(t.Context(), "first.example")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		go func() {
+			time.Sleep(2500 * time.Millisecond)
+			silent.Store(false)
+		}()
+		go r.LookupTXT(t.Context(), "second.example") // takes the socket when the first is done
+		synctest.Wait()
+		_, err := r.LookupTXT(t.Context(), "third.example")
+		if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "no socket") {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if _, err := r.LookupTXT(t.Context(), "third.example"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Many who ask for the same together ask once, and a caller that panics leaves
+// nothing behind.
+func TestTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answer: func(q *dns.Msg, _, _ string) *dns.Msg {
+			time.Sleep(10 * time.Millisecond)
+			return reply(q, q.Question[0].Name+" 60 IN A 127.0.0.2")
+		}}
+		r := newFake(t, f, Config{Sockets: 2})
+		hosts := []string{"a.example", "b.example", "c.example", "a.example"}
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() {
+				n := 0
+				mine := append(slices.Clone(hosts[i%3:]), hosts[:i%3]...)
+				r.LookupEach(t.Context(), mine, func(_ int, list []netip.Addr, err error) bool {
+					n++
+					if err != nil || len(list) != 1 {
+						t.Errorf("%v, %v", list, err)
+					}
+					return true
+				})
+				if n != len(hosts) {
+					t.Errorf("%d answers", n)
+				}
+			})
+		}
+		all.Wait()
+		if n := f.count(); n != 3 {
+			t.Errorf("asked %d times, want 3", n)
+		}
+		for i := range 3 {
+			func() {
+				defer func() { recover() }()
+				r.LookupEach(t.Context(), []string{fmt.Sprintf("x%d.example", i), "y.example"}, func(int, []netip.Addr, error) bool { panic("caller") })
+			}()
+		}
+		if list, err := r.LookupNetIP(t.Context(), "ip4", "y.example"); err != nil || len(list) != 1 {
+			t.Errorf("%v, %v", list, err)
 		}
 	})
 }

@@ -23,8 +23,15 @@ type fake struct {
 
 func (f *fake) dial(_ context.Context, network, address string) (net.Conn, error) {
 	client, server := net.Pipe()
+	replies := make(chan []byte, 256) // a pipe has no room: who writes waits for who reads
+	go func() {
+		for octets := range replies {
+			server.Write(octets)
+		}
+	}()
 	go func() {
 		defer server.Close()
+		defer close(replies)
 		buf := make([]byte, dns.MaxMsgSize)
 		for {
 			n := 0
@@ -57,9 +64,7 @@ func (f *fake) dial(_ context.Context, network, address string) (net.Conn, error
 			if network == "tcp" {
 				octets = append(binary.BigEndian.AppendUint16(nil, uint16(len(octets))), octets...)
 			}
-			if _, err := server.Write(octets); err != nil {
-				return
-			}
+			replies <- octets
 		}
 	}()
 	return client, nil

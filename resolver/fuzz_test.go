@@ -57,7 +57,9 @@ func FuzzResponse(f *testing.F) {
 		pub := Answer{Name: q.name, Type: q.typ, data: a.data}
 		datas := pub.Data()
 		pub.MX()
-		(found{answer: a}).where(q)
+		if where := (found{answer: a}).where(q); !strings.HasSuffix(where, ".") {
+			t.Fatalf("ends at %q", where)
+		}
 		fixed := 0
 		switch typ {
 		case dns.TypeA, dns.TypeAAAA:

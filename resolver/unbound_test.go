@@ -216,8 +216,8 @@ stub-zone:
 `, dir, at.Port(), goodKey.String(), badKey.String(), write("sec.zone", good), write("bogus.zone", bad), unboundAddr(list), unboundAddr(unsigned.Addr())))
 	daemon(t, answers(at, "mail.sec.example.", dns.TypeA), unbound, "-d", "-c", conf)
 
-	r := mustNew(t, Config{Servers: []Server{{Addr: at}}})
-	distrust := mustNew(t, Config{Servers: []Server{{Addr: at}}, Trusted: []netip.Prefix{}})
+	r := mustNew(t, Config{Servers: []Server{{Addr: at}}, Wait: 10 * time.Second})
+	distrust := mustNew(t, Config{Servers: []Server{{Addr: at}}, Wait: 10 * time.Second, Trusted: []netip.Prefix{}})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, tt := range []struct {
