@@ -214,6 +214,10 @@ type Traps struct {
 // Resolver is whom DNS is asked through.
 type Resolver struct {
 	Servers []string `yaml:"servers"`
+	Rotate  bool     `yaml:"rotate"`
+	Entries count    `yaml:"entries"`
+	Octets  count    `yaml:"octets"`
+	Stale   duration `yaml:"stale"`
 }
 
 // Inbound says how mail from other servers is authenticated.

@@ -64,6 +64,7 @@ func TestDefaults(t *testing.T) {
 	want.Octets.Rules = []OctetRule{}
 	want.Inbound = Inbound{Mode: monitored, Most: action(smtpguard.Reject), Forwarders: []network{}, Sealers: []string{}, Gateways: []network{}}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
+	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}
 	want.Resolver.Servers, want.DNSLists.Zones, want.DNSLists.Watch = []string{}, []DNSZone{}, []string{}
 	want.TLS.Certificates = []Pair{}
 	want.TLS.Require.From, want.TLS.Require.To, want.TLS.Require.Reports = []string{}, []string{}, []string{}
@@ -225,7 +226,8 @@ func TestBadFiles(t *testing.T) {
 		"lists: [{name: a, url: 'http://a.example/'}]":                  `Fetch.URL has scheme "http", which is not allowed`,
 		"traps: {addresses: [nobody]}":                                  `1:21: traps.addresses[0]: mailbox "nobody" is no mail address`,
 		"traps: {hits: 0}":                                              `1:15: traps.hits: must be 1 or more`,
-		"resolver: {servers: ['dns.example:53']}":                       `1:22: resolver.servers[0]: "dns.example:53" is not address:port`,
+		"resolver: {servers: [here]}":                                   `1:22: resolver.servers[0]: `,
+		"resolver: {entries: 0}":                                        `resolver: entries and octets must be 1 or more`,
 		"authentication: {mode: maybe}":                                 `1:24: authentication.mode: "maybe" is none of enforce, monitor, none`,
 		"authentication: {mode: enforce, sealers: ['a b']}":             `authentication: Config.Sealers[0] "a b" is no domain name`,
 		"identity: {check: enforce, rules: {odd: reject}}":              `1:35: identity.rules: `,

@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/auth/iprev"
 	"github.com/smtpguard/smtpguard/dnsbl"
+	"github.com/smtpguard/smtpguard/resolver"
 )
 
 // presets are the lists that are known by name.
@@ -29,30 +30,44 @@ var presets = map[string]func() dnsbl.Zone{
 	"dnswl":        dnsbl.DNSWL,
 }
 
-// newResolver asks the servers of cfg, or those of the system.
-func newResolver(cfg *Config) *net.Resolver {
-	servers := cfg.Resolver.Servers
-	if len(servers) == 0 {
-		return new(net.Resolver)
+// newResolver asks the servers of cfg, or those of the system; who does not ask
+// DNS of anything has none.
+func newResolver(cfg *Config) (*resolver.Resolver, error) {
+	if cfg.Inbound.Mode == unlooked && cfg.Identity.Check == off && len(cfg.DNSLists.Zones) == 0 {
+		return nil, nil
 	}
-	var next int
-	var mu sync.Mutex
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		mu.Lock()
-		next++
-		server := servers[next%len(servers)]
-		mu.Unlock()
-		return new(net.Dialer).DialContext(ctx, network, server)
-	}}
+	rc, err := cfg.Resolver.config()
+	if err != nil {
+		return nil, err
+	}
+	r, err := resolver.New(rc)
+	if err != nil && len(rc.Servers) == 0 {
+		return nil, fmt.Errorf("%w: name resolver.servers", err)
+	}
+	return r, err
+}
+
+// config is r for package resolver.
+func (r *Resolver) config() (rc resolver.Config, err error) {
+	for _, s := range r.Servers {
+		server, err := resolver.ParseServer(s)
+		if err != nil {
+			return rc, err
+		}
+		rc.Servers = append(rc.Servers, server)
+	}
+	rc.Rotate = r.Rotate
+	rc.Cache = resolver.Cache{Entries: int(r.Entries), Octets: int64(r.Octets), Stale: time.Duration(r.Stale)}
+	return rc, nil
 }
 
 // newIdentity looks at clients' names and reverse-paths; nil where cfg does not
 // want it.
-func newIdentity(cfg *Config, resolver iprev.Resolver) (*iprev.Checker, error) {
+func newIdentity(cfg *Config, dns iprev.Resolver) (*iprev.Checker, error) {
 	if cfg.Identity.Check == off {
 		return nil, nil
 	}
-	ic := iprev.Config{Resolver: resolver, OurNames: []string{cfg.Hostname}, OurAddrs: prefixes(cfg.Identity.Addresses), Rules: iprev.DefaultRules()}
+	ic := iprev.Config{Resolver: dns, OurNames: []string{cfg.Hostname}, OurAddrs: prefixes(cfg.Identity.Addresses), Rules: iprev.DefaultRules()}
 	for _, d := range cfg.Domains {
 		if !strings.HasPrefix(d, "*.") {
 			ic.OurNames = append(ic.OurNames, d)
@@ -94,11 +109,11 @@ type dnsLists struct {
 
 // newDNSLists begins to watch the zones of cfg, and our own addresses in them;
 // nil where cfg names none.
-func newDNSLists(cfg *Config, resolver dnsbl.Resolver, names *iprev.Checker, log *slog.Logger) (*dnsLists, error) {
+func newDNSLists(cfg *Config, dns dnsbl.Resolver, names *iprev.Checker, log *slog.Logger) (*dnsLists, error) {
 	if len(cfg.DNSLists.Zones) == 0 {
 		return nil, nil
 	}
-	dc, err := cfg.DNSLists.config(resolver)
+	dc, err := cfg.DNSLists.config(dns)
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +146,9 @@ func (l *dnsLists) close() {
 	}
 }
 
-func (d *DNSLists) config(resolver dnsbl.Resolver) (dc dnsbl.Config, err error) {
+func (d *DNSLists) config(dns dnsbl.Resolver) (dc dnsbl.Config, err error) {
 	dc = dnsbl.Config{
-		Resolver: resolver,
+		Resolver: dns,
 		Limits:   dnsbl.Limits{Quarantine: d.Limits.Quarantine, Defer: d.Limits.Defer, Reject: d.Limits.Reject},
 	}
 	for i := range d.Zones {

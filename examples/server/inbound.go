@@ -7,14 +7,14 @@ import (
 
 // newInbound authenticates mail at listeners for servers; no checks where cfg does
 // not want it.
-func newInbound(cfg *Config, resolver verify.Resolver) ([]smtpguard.Check, error) {
+func newInbound(cfg *Config, dns verify.Resolver) ([]smtpguard.Check, error) {
 	in := &cfg.Inbound
 	if in.Mode == unlooked {
 		return nil, nil
 	}
 	v, err := verify.New(verify.Config{
 		ID:       cfg.Hostname,
-		Resolver: resolver,
+		Resolver: dns,
 		Policy: verify.Policy{
 			Monitor:   in.Mode == monitored,
 			Most:      smtpguard.Action(in.Most),

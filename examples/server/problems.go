@@ -14,6 +14,7 @@ import (
 	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
+	"github.com/smtpguard/smtpguard/resolver"
 	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
@@ -128,9 +129,12 @@ func (cfg *Config) abuseProblems(bad func(string, ...any)) {
 // dnsProblems are those of what DNS is asked.
 func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 	for i, s := range cfg.Resolver.Servers {
-		if host, _, err := net.SplitHostPort(s); err != nil || !hostPort(s) || net.ParseIP(host) == nil {
-			bad(fmt.Sprintf("%q is not address:port", s), "resolver", "servers", i)
+		if _, err := resolver.ParseServer(s); err != nil {
+			bad(short(err), "resolver", "servers", i)
 		}
+	}
+	if cfg.Resolver.Entries == 0 || cfg.Resolver.Octets == 0 {
+		bad("entries and octets must be 1 or more", "resolver")
 	}
 	if cfg.Inbound.Mode == "" {
 		bad("is empty: none, monitor or enforce", "authentication", "mode")
@@ -340,7 +344,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: ", "resolver: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

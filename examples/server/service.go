@@ -20,6 +20,7 @@ import (
 	"github.com/smtpguard/smtpguard/examples/server/internal/maildir"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
+	"github.com/smtpguard/smtpguard/resolver"
 	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
@@ -215,6 +216,7 @@ type generation struct {
 	kit       material
 	own       *lists
 	public    *dnsLists
+	dns       *resolver.Resolver // nil where nobody asks
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
 }
@@ -247,14 +249,17 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		return nil, err
 	}
 	gen = &generation{cfg: cfg, kit: kit, own: own}
-	resolver := newResolver(cfg)
-	names, err := newIdentity(cfg, resolver)
+	if gen.dns, err = newResolver(cfg); err != nil {
+		gen.abort()
+		return nil, err
+	}
+	names, err := newIdentity(cfg, gen.dns)
 	if err == nil {
-		gen.public, err = newDNSLists(cfg, resolver, names, b.log)
+		gen.public, err = newDNSLists(cfg, gen.dns, names, b.log)
 	}
 	var inbound []smtpguard.Check
 	if err == nil {
-		inbound, err = newInbound(cfg, resolver)
+		inbound, err = newInbound(cfg, gen.dns)
 	}
 	if err != nil {
 		gen.abort()
@@ -343,6 +348,9 @@ func (gen *generation) shutdown(force context.Context) {
 	gen.done.Wait()
 	gen.public.close()
 	gen.own.close()
+	if gen.dns != nil {
+		_ = gen.dns.Close() // it has nothing to lose
+	}
 	gen.kit.close()
 }
 
@@ -350,6 +358,9 @@ func (gen *generation) shutdown(force context.Context) {
 func (gen *generation) abort() {
 	gen.public.close()
 	gen.own.close()
+	if gen.dns != nil {
+		_ = gen.dns.Close() // it has nothing to lose
+	}
 	for _, ln := range gen.listeners {
 		ln.Close()
 	}
