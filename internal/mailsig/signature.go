@@ -1,6 +1,7 @@
 package mailsig
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -69,12 +70,7 @@ func ParseSignature(value string, limits Limits) (*Signature, error) {
 	if err := s.names(); err != nil {
 		return nil, err
 	}
-	for _, read := range [...]func(*Signature, *Limits) error{(*Signature).data, (*Signature).fields, (*Signature).times, (*Signature).methods} {
-		if err := read(s, &limits); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
+	return s, cmp.Or(s.data(), s.fields(limits), s.times(), s.supported())
 }
 
 func (s *Signature) tag(name string) string {
@@ -100,7 +96,7 @@ func (s *Signature) names() error {
 }
 
 // data reads a=, b= and bh=.
-func (s *Signature) data(*Limits) (err error) {
+func (s *Signature) data() (err error) {
 	s.Algorithm = ParseAlgorithm(s.tag("a"))
 	b, _ := s.Tags.Get("b")
 	s.cutStart, s.cutEnd = b.Start, b.End
@@ -114,7 +110,7 @@ func (s *Signature) data(*Limits) (err error) {
 }
 
 // fields reads c=, h= and l=.
-func (s *Signature) fields(limits *Limits) error {
+func (s *Signature) fields(limits Limits) error {
 	if c, ok := s.Tags.Get("c"); ok {
 		header, body, _ := strings.Cut(c.Value, "/")
 		var known [2]bool
@@ -167,7 +163,7 @@ func IsFieldName(s string) bool {
 }
 
 // times reads t= and x=.
-func (s *Signature) times(*Limits) error {
+func (s *Signature) times() error {
 	for _, t := range [...]struct {
 		name string
 		at   *time.Time
@@ -201,8 +197,8 @@ func number(s string, digits int) (int64, error) {
 	return n, nil
 }
 
-// methods reads q=.
-func (s *Signature) methods(*Limits) error {
+// supported reports whether a= and q= name what is known here.
+func (s *Signature) supported() error {
 	q, ok := s.Tags.Get("q")
 	if ok && !has(q.Value, "dns/txt") {
 		return errMethod
