@@ -1,0 +1,24 @@
+// Package report answers: what shall domain owners be told about mail in their
+// name, and what do other receivers tell? It makes and reads the aggregate
+// reports of DMARC (RFC 9990), as RFC 7489 had them too.
+//
+// To report, count what [dmarc.Checker] finds, and write what is due once a day:
+//
+//	collector, err := report.New(report.Config{
+//		Reporter: report.Reporter{Organization: "Example", Email: "dmarc@example.net", Domain: "mx.example.net"},
+//	})
+//	…
+//	err = collector.Add(ctx, report.Message{Outcome: found, Source: client, EnvelopeFrom: "example.org"})
+//	…
+//	for batch, err := range collector.Due(ctx, time.Now()) {
+//		to, err := report.Destinations(ctx, checker, resolver, batch.Policy.Domain, batch.URIs)
+//		file, err := collector.Attachment(ctx, batch) // to be sent to them
+//		err = collector.Done(ctx, batch)
+//	}
+//
+// A [Store] keeps the counts; [Memory] is one. A report has the same name and
+// identifier whenever it is written, so that whoever gets it twice can tell.
+//
+// [Read] reads a report of others, plain or packed, and [ReadMail] one that came
+// as mail. Both bound what they read, unpacked.
+package report
