@@ -47,7 +47,8 @@ func read(r io.Reader, limits Limits) (*Feedback, error) {
 // maxFiles bounds the files of an archive. A report's has one.
 const maxFiles = 20
 
-// readZip reads the first file of an archive that is XML by its name.
+// readZip reads the first file of an archive that is XML by its name, or the one
+// that it has.
 func readZip(r io.Reader, limits Limits) (*Feedback, error) {
 	content, err := io.ReadAll(r)
 	if err != nil {
@@ -61,7 +62,7 @@ func readZip(r io.Reader, limits Limits) (*Feedback, error) {
 		return nil, fmt.Errorf("%w: %d files", ErrTooLarge, len(z.File))
 	}
 	for _, file := range z.File {
-		if !strings.EqualFold(path.Ext(file.Name), ".xml") || strings.HasPrefix(file.Name, "__MACOSX/") {
+		if len(z.File) > 1 && (!strings.EqualFold(path.Ext(file.Name), ".xml") || strings.HasPrefix(file.Name, "__MACOSX/")) {
 			continue
 		}
 		f, err := file.Open()

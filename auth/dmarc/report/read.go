@@ -2,7 +2,6 @@ package report
 
 import (
 	"bufio"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/smtpguard/smtpguard/auth/dmarc"
 )
@@ -49,40 +47,25 @@ var (
 
 // parse reads the XML of a report, of RFC 9990 or RFC 7489, whatever its
 // namespace. It is lenient, as reporters are careless: case of values, white
-// space, unknown elements and an order of their own do no harm, nor does an
-// octet that is not of the character set.
+// space, unknown elements, elements left open and an order of their own do no
+// harm, nor does an octet that is not of the character set.
 func parse(r io.Reader, limits Limits) (*Feedback, error) {
-	d := xml.NewDecoder(&utf8Reader{r: bufio.NewReader(&bounded{r: r, left: limits.Octets})})
-	d.Strict = false
-	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // what is not ASCII was replaced, or is UTF-8
+	s := &scanner{r: bufio.NewReader(&bounded{r: r, left: limits.Octets})}
 	p := parser{limits: limits, f: Feedback{Policy: Policy{Percent: 100}}}
-	for {
-		token, err := d.RawToken()
-		if err == io.EOF && p.ended {
-			break
+	for !p.ended { // what stands behind it does not spoil it
+		kind, err := s.next()
+		switch {
+		case errors.Is(err, ErrTooLarge):
+			return nil, err
+		case err != nil:
+			return nil, fmt.Errorf("report: in the middle of it: %w", err)
+		case kind == startTag:
+			err = p.start(s.name)
+		default:
+			err = p.end(s.name, s)
 		}
 		if err != nil {
-			if errors.Is(err, ErrTooLarge) {
-				return nil, err
-			}
-			if p.ended { // what stands behind a report does not spoil it
-				break
-			}
-			return nil, fmt.Errorf("report: %w", err)
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			if err := p.start(strings.ToLower(t.Name.Local)); err != nil {
-				return nil, err
-			}
-		case xml.CharData:
-			if n := maxText - len(p.text); n > 0 && p.begun {
-				p.text = append(p.text, t[:min(n, len(t))]...)
-			}
-		case xml.EndElement:
-			if err := p.end(strings.ToLower(t.Name.Local)); err != nil {
-				return nil, err
-			}
+			return nil, err
 		}
 	}
 	if p.f.Policy.Domain == "" {
@@ -97,7 +80,6 @@ type parser struct {
 	f            Feedback
 	begun, ended bool
 	path         []string // below feedback
-	text         []byte   // since the last element began
 
 	row    Row
 	sig    Signature
@@ -106,12 +88,9 @@ type parser struct {
 }
 
 func (p *parser) start(name string) error {
-	p.text = p.text[:0]
 	switch {
 	case !p.begun:
 		p.begun = name == "feedback"
-		return nil
-	case p.ended:
 		return nil
 	case len(p.path) == maxDepth:
 		return errDepth
@@ -132,8 +111,8 @@ func (p *parser) start(name string) error {
 
 // end ends an element: that of the name that began last, those in it having
 // been left open.
-func (p *parser) end(name string) error {
-	if !p.begun || p.ended {
+func (p *parser) end(name string, s *scanner) error {
+	if !p.begun {
 		return nil
 	}
 	i := len(p.path) - 1
@@ -145,8 +124,7 @@ func (p *parser) end(name string) error {
 		return nil
 	}
 	p.path = p.path[:i+1]
-	text := strings.TrimSpace(string(p.text))
-	p.text = p.text[:0]
+	text := s.value()
 	var err error
 	switch p.path[0] {
 	case "report_metadata":
@@ -187,6 +165,7 @@ func (p *parser) metadata(text string) {
 
 // seconds reads a time. What is none is the zero Time.
 func seconds(text string) time.Time {
+	text, _, _ = strings.Cut(text, ".") // some have a fraction
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > 1<<40 {
 		return time.Time{}
@@ -301,43 +280,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return 0, ErrTooLarge
 	}
 	return n, err
-}
-
-// utf8Reader puts U+FFFD for octets that are not UTF-8, and a space for
-// characters that XML can not have.
-type utf8Reader struct {
-	r    *bufio.Reader
-	rest []byte
-	buf  [utf8.UTFMax]byte
-}
-
-func (u *utf8Reader) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		if len(u.rest) > 0 {
-			c := copy(p[n:], u.rest)
-			u.rest, n = u.rest[c:], n+c
-			continue
-		}
-		r, size, err := u.r.ReadRune()
-		if err != nil {
-			if n > 0 {
-				return n, nil
-			}
-			return 0, err
-		}
-		switch {
-		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r >= 0xFFFE && r <= 0xFFFF, r == '\uFEFF':
-			r = ' '
-		case r == utf8.RuneError && size == 1:
-		}
-		if r < utf8.RuneSelf {
-			p[n] = byte(r)
-			n++
-			continue
-		}
-		u.rest = u.buf[:utf8.EncodeRune(u.buf[:], r)]
-	}
-	return n, nil
 }
 
 // packed are the magic numbers of gzip and zip.
