@@ -160,7 +160,7 @@ func TestBombs(t *testing.T) {
 		"gzip of zeros":      {zeros, Limits{}},
 		"gzip of one text":   {zipped(t, []byte("<feedback><a>"+strings.Repeat("x", 3<<20))), Limits{Octets: 1 << 20}},
 		"zip of one text":    {archive(t, map[string]string{"a.xml": "<feedback><a>" + strings.Repeat("x", 3<<20)}), Limits{Octets: 1 << 20}},
-		"gzip of rows":       {zipped(t, []byte(head+strings.Repeat(row, 201_000))), Limits{}},
+		"gzip of rows":       {zipped(t, []byte(head+strings.Repeat(row, 3000))), Limits{Rows: 1000}},
 		"rows":               {[]byte(head + strings.Repeat(row, 11) + "</feedback>"), Limits{Rows: 10}},
 		"packed octets":      {append(zipped(t, []byte(small)), make([]byte, 2000)...), Limits{Packed: 100}},
 		"plain octets":       {[]byte(head + strings.Repeat(" ", 3000) + small), Limits{Octets: 1000}},
@@ -173,7 +173,7 @@ func TestBombs(t *testing.T) {
 		if !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v, %v", name, f != nil, err)
 		}
-		if taken := after.TotalAlloc - before.TotalAlloc; taken > 200<<20 {
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64<<20 {
 			t.Errorf("%s: %d MiB allocated", name, taken>>20)
 		}
 	}
