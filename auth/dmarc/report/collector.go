@@ -191,7 +191,8 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 			return 0, fmt.Errorf("report: %w", err)
 		}
 		if count.Row == "" {
-			lost += count.N
+			lost = count.N
+			break
 		}
 	}
 	if lost > 0 {
@@ -203,7 +204,7 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 		if err != nil {
 			return rows, fmt.Errorf("report: %w", err)
 		}
-		if count.Row == "" {
+		if !isRow(count.Row) {
 			continue
 		}
 		var row Row
@@ -221,6 +222,10 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 	}
 	return rows, x.end()
 }
+
+// isRow tells the rows of a store from the count of what found no room, and from
+// the marks of Deliver. A row is JSON.
+func isRow(key string) bool { return strings.HasPrefix(key, "{") }
 
 // id is the identifier of the report, the same each time.
 func (c *Collector) id(b Batch) string {

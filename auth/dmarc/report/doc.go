@@ -2,7 +2,7 @@
 // name, and what do other receivers tell? It makes and reads the aggregate
 // reports of DMARC (RFC 9990), as RFC 7489 had them too.
 //
-// To report, count what [dmarc.Checker] finds, and write what is due once a day:
+// To report, count what [dmarc.Checker] finds, and have it sent once a day:
 //
 //	collector, err := report.New(report.Config{
 //		Reporter: report.Reporter{Organization: "Example", Email: "dmarc@example.net", Domain: "mx.example.net"},
@@ -10,14 +10,13 @@
 //	…
 //	err = collector.Add(ctx, report.Message{Outcome: found, Source: client, EnvelopeFrom: "example.org"})
 //	…
-//	for batch, err := range collector.Due(ctx, time.Now()) {
-//		to, err := report.Destinations(ctx, checker, resolver, batch.Policy.Domain, batch.URIs)
-//		file, err := collector.Attachment(ctx, batch) // to be sent to them
-//		err = collector.Done(ctx, batch)
-//	}
+//	err = collector.Run(ctx, report.Delivery{Checker: checker, Resolver: resolver, Send: send})
+//
+// [Collector.Due], [Destinations] and [Collector.Attachment] are the parts that
+// Run is made of.
 //
 // A [Store] keeps the counts; [Memory] is one. A report has the same name and
-// identifier whenever it is written, so that whoever gets it twice can tell.
+// identifier whenever it is written, and goes to no address twice.
 //
 // [Read] reads a report of others, plain or packed, and [ReadMail] one that came
 // as mail. Both bound what they read, unpacked.

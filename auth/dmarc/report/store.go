@@ -10,8 +10,9 @@ import (
 // Store keeps counts. Its keys are opaque text, of no more than 64 KiB. It is
 // safe for concurrent use.
 type Store interface {
-	// Add adds n to the count of row in batch. It may fail with ErrFull on a row
-	// that is new, but not on the row "", which counts what found no room.
+	// Add adds n, which may be negative, to the count of row in batch. It may fail
+	// with ErrFull on a row that is new, but not on one that begins with no "{":
+	// there are few of those, for what found no room and for what was sent.
 	Add(ctx context.Context, batch, row string, n int64) error
 
 	// Batches yields every batch that has a row, and Rows every row of one, with
@@ -63,7 +64,7 @@ func (m *Memory) Add(_ context.Context, batch, row string, n int64) error {
 	if _, ok := rows[row]; !ok {
 		size += len(row) + overhead
 	}
-	if size > 0 && m.taken+size > most && (row != "" || !ok) {
+	if size > 0 && m.taken+size > most && (isRow(row) || !ok) {
 		return ErrFull
 	}
 	if !ok {
