@@ -111,8 +111,8 @@ type batchKey struct {
 	URIs   []dmarc.URI `json:"uris"`
 }
 
-// maxKey bounds the keys that are given to a store.
-const maxKey = 64 << 10
+// maxKey bounds the keys that are given to a store: bbolt takes a little more.
+const maxKey = 32_000
 
 // Add counts m, if it is to be reported: a record applied to it that asks for
 // reports, and it passed or failed.

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Store keeps counts. Its keys are opaque text, of no more than 64 KiB. It is
+// Store keeps counts. Its keys are opaque text, of no more than 32,000 octets. It is
 // safe for concurrent use.
 type Store interface {
 	// Add adds n, which may be negative, to the count of row in batch. It may fail
