@@ -3,8 +3,10 @@ package bench
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	ours "github.com/smtpguard/smtpguard/auth/dmarc"
 	"github.com/smtpguard/smtpguard/auth/dmarc/report"
+	"github.com/smtpguard/smtpguard/auth/dmarc/report/boltstore"
 )
 
 // reported is a message that fails, from the i-th source.
@@ -90,6 +93,31 @@ func BenchmarkDMARCReport(b *testing.B) {
 		b.ReportMetric(float64(after.Sys-before.Sys)/(1<<20), "MiB-grown")
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 	})
+	b.Run("add-to-file/smtpguard", func(b *testing.B) {
+		file, err := boltstore.Open(filepath.Join(b.TempDir(), "dmarc.db"), boltstore.Config{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer file.Close()
+		c := reportCollector(b, file)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		b.ReportAllocs()
+		const policies = 1000
+		n := 0
+		for ; b.Loop(); n++ { // every row a new one
+			m.Source = source(n)
+			m.Outcome.PolicyDomain = fmt.Sprintf("%d.example.com", n%policies)
+			if err := c.Add(ctx, m); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/1024/policies, "KiB/policy")
+	})
+	m = reported(b, 0)
 	var buf bytes.Buffer
 	if _, err := c.Write(ctx, &buf, due()); err != nil {
 		b.Fatal(err)

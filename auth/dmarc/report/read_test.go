@@ -150,14 +150,14 @@ func TestRead(t *testing.T) {
 
 // TestBombs are small and unpack into much, or never end.
 func TestBombs(t *testing.T) {
-	zeros := zipped(t, make([]byte, 65<<20)) // 65 KiB
+	zeros := zipped(t, make([]byte, 9<<20)) // 9 KiB
 	row := `<record><row><count>1</count></row></record>`
 	head := small[:strings.Index(small, "<record>")]
 	for name, tt := range map[string]struct {
 		content []byte
 		limits  Limits
 	}{
-		"gzip of zeros":      {zeros, Limits{}},
+		"gzip of zeros":      {zeros, Limits{Octets: 8 << 20}},
 		"gzip of one text":   {zipped(t, []byte("<feedback><a>"+strings.Repeat("x", 3<<20))), Limits{Octets: 1 << 20}},
 		"zip of one text":    {archive(t, map[string]string{"a.xml": "<feedback><a>" + strings.Repeat("x", 3<<20)}), Limits{Octets: 1 << 20}},
 		"gzip of rows":       {zipped(t, []byte(head+strings.Repeat(row, 3000))), Limits{Rows: 1000}},
@@ -176,6 +176,12 @@ func TestBombs(t *testing.T) {
 		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64<<20 {
 			t.Errorf("%s: %d MiB allocated", name, taken>>20)
 		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	if got, want := (Limits{Rows: -1}).withDefaults(), (Limits{16 << 20, 64 << 20, 200_000}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
