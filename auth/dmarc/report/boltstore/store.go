@@ -53,7 +53,7 @@ type Store struct {
 	done sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting map[key]int64
+	waiting map[string]map[string]int64 // by batch and row
 	octets  int
 
 	writing sync.Mutex // held from taking what waits until it is written
@@ -61,10 +61,10 @@ type Store struct {
 
 var _ report.Store = (*Store)(nil)
 
-type key struct{ batch, row string }
-
-// most bounds what waits, in octets; more is written at once.
-const most = 1 << 20
+const (
+	most     = 2 << 20 // octets that wait; more is written at once
+	overhead = 100     // about what a key takes beside its text
+)
 
 // Open opens the file, or makes it, for its owner alone to read. Its directory
 // has to be there. It returns [ErrLocked] when another process has it open.
@@ -88,7 +88,7 @@ func Open(path string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, cfg: cfg, stop: make(chan struct{}), waiting: make(map[key]int64)}
+	s := &Store{db: db, cfg: cfg, stop: make(chan struct{}), waiting: make(map[string]map[string]int64)}
 	s.done.Go(s.flushing)
 	return s, nil
 }
@@ -178,18 +178,28 @@ func (s *Store) Add(ctx context.Context, batch, row string, n int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	k := key{batch, row}
 	s.mu.Lock()
-	if _, ok := s.waiting[k]; !ok {
-		s.octets += len(row) + 100 // the text of a batch is shared by most of its rows
-	}
-	s.waiting[k] += n
+	s.wait(batch, row, n)
 	full := s.octets > most
 	s.mu.Unlock()
 	if full || row != "" && !isRow(row) {
 		return s.flush()
 	}
 	return nil
+}
+
+// wait has a count wait. The caller holds mu.
+func (s *Store) wait(batch, row string, n int64) {
+	rows := s.waiting[batch]
+	if rows == nil {
+		rows = make(map[string]int64)
+		s.waiting[batch] = rows
+		s.octets += len(batch) + overhead
+	}
+	if _, ok := rows[row]; !ok {
+		s.octets += len(row) + overhead
+	}
+	rows[row] += n
 }
 
 // isRow is what [report.Store] has to tell rows by.
@@ -201,19 +211,21 @@ func (s *Store) flush() error {
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	taken := s.waiting
-	s.waiting, s.octets = make(map[key]int64), 0
+	s.waiting, s.octets = make(map[string]map[string]int64), 0
 	s.mu.Unlock()
 	if len(taken) == 0 {
 		return nil
 	}
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		for k, n := range taken {
-			b, err := tx.CreateBucketIfNotExists([]byte(k.batch))
+		for batch, rows := range taken {
+			b, err := tx.CreateBucketIfNotExists([]byte(batch))
 			if err != nil {
 				return err
 			}
-			if err := s.count(b, k.row, n); err != nil {
-				return err
+			for row, n := range rows {
+				if err := s.count(b, row, n); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -223,14 +235,12 @@ func (s *Store) flush() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k, n := range taken {
-		if s.octets > 4*most { // a disk that stays full
-			break
+	for batch, rows := range taken {
+		for row, n := range rows {
+			if s.octets < 4*most { // of a disk that stays full, what is too much is lost
+				s.wait(batch, row, n)
+			}
 		}
-		if _, ok := s.waiting[k]; !ok {
-			s.octets += len(k.row) + 100
-		}
-		s.waiting[k] += n
 	}
 	return fmt.Errorf("boltstore: %w", err)
 }
@@ -332,11 +342,12 @@ func (s *Store) Delete(ctx context.Context, batch string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.Lock()
-	for k := range s.waiting {
-		if k.batch == batch {
-			s.octets -= len(k.row) + 100
-			delete(s.waiting, k)
-		}
+	for row := range s.waiting[batch] {
+		s.octets -= len(row) + overhead
+	}
+	if _, ok := s.waiting[batch]; ok {
+		s.octets -= len(batch) + overhead
+		delete(s.waiting, batch)
 	}
 	s.mu.Unlock()
 	err := s.db.Update(func(tx *bolt.Tx) error {
