@@ -8,7 +8,7 @@ import (
 	"github.com/smtpguard/smtpguard/auth/dmarc"
 )
 
-// Disposition is what was done with a message (RFC 9990, section 3.1.1.6).
+// Disposition is what was done with a message (RFC 9990, section 3.1.1.9).
 type Disposition string
 
 const (
