@@ -106,7 +106,7 @@ type Identifier struct {
 }
 
 // OverrideType is why a message is treated better than its policy asks (RFC
-// 9990, section 3.1.1.6).
+// 9990, section 3.1.6).
 type OverrideType string
 
 const (

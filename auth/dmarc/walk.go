@@ -119,3 +119,19 @@ func (c *Checker) Walk(ctx context.Context, name string) (Walk, error) {
 	}
 	return w, err
 }
+
+// Organizational returns the organizational domain of name, by the discovery of
+// c. Its error says what is wrong with name, or which answer was missing.
+func (c *Checker) Organizational(ctx context.Context, name string) (string, error) {
+	name, err := normal(name)
+	if err != nil {
+		return "", err
+	}
+	if c.discovery == PublicSuffix {
+		return c.registered(name), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	at, err := c.lookups(ctx).walk(name)
+	return at.organizational, err
+}
