@@ -198,8 +198,8 @@ func resolvers(b *testing.B, addr netip.AddrPort) []struct {
 // BenchmarkResolver asks for addresses of DNS lists. uncached is a question that
 // nobody has asked yet, zones10 ten of them together, both from 32 callers; the
 // names are absolute, and each is asked over a fresh socket, ours over one for a
-// check. cached is a question asked before: an address, a text, and a name that
-// does not exist. million is the memory of as many different ones.
+// check. cached is a question asked before: an address, a name that does not exist,
+// and ten of the latter together. million is the memory of as many different ones.
 func BenchmarkResolver(b *testing.B) {
 	var counter atomic.Uint64
 	name := func(n uint64, zone int) string {
@@ -243,6 +243,10 @@ func BenchmarkResolver(b *testing.B) {
 		}
 	})
 	r := resolvers(b, listServer(b))[0].lister.(ours)
+	tenZones := make([]string, 10) // an address on none of them
+	for i := range tenZones {
+		tenZones[i] = fmt.Sprintf("1.0.0.127.zone%d.example", i)
+	}
 	for _, tt := range []struct {
 		name string
 		ask  func(context.Context) error
@@ -251,6 +255,7 @@ func BenchmarkResolver(b *testing.B) {
 			_, err := r.LookupNetIP(ctx, "ip4", "2.0.0.127.zone.example")
 			return err
 		}},
+		{"cached-zones10", func(ctx context.Context) error { return r.all(ctx, tenZones) }},
 		{"cached-none", func(ctx context.Context) error { return r.one(ctx, "1.0.0.127.zone.example") }},
 	} {
 		b.Run(tt.name, func(b *testing.B) {

@@ -151,51 +151,69 @@ func (r *Resolver) LookupAddr(ctx context.Context, addr string) ([]string, error
 // under way. When ctx ends, those that are left get its error. each must not ask
 // for any of hosts itself.
 func (r *Resolver) LookupEach(ctx context.Context, hosts []string, each func(i int, addrs []netip.Addr, err error) bool) {
-	qs := make([]question, 0, len(hosts))
-	var places []int // of qs among hosts, where some are no names
+	t := telling{hosts: hosts, each: each}
+	var qs []question
+	var places []int // of qs among hosts
 	for i, host := range hosts {
 		name, err := normal(host)
-		if err == nil {
-			if places != nil {
-				places = append(places, i)
+		if err != nil {
+			if !each(i, nil, nameError(host, err)) {
+				return
 			}
-			qs = append(qs, question{name, dns.TypeA})
 			continue
 		}
-		if places == nil {
-			places = make([]int, i, len(hosts))
-			for k := range places {
-				places[k] = k
+		q := question{name, dns.TypeA}
+		if f, ok := r.cached(q); ok {
+			if !t.tell(i, f) {
+				return
 			}
+			continue
 		}
-		if !each(i, nil, nameError(host, err)) {
-			return
+		if qs == nil {
+			qs, places = make([]question, 0, len(hosts)-i), make([]int, 0, len(hosts)-i)
 		}
+		qs, places = append(qs, q), append(places, i)
 	}
-	for start := 0; start < len(qs); start += maxTogether {
-		goOn := true
+	if len(qs) > 0 {
+		r.askAll(ctx, qs, places, &t)
+	}
+}
+
+// askAll asks for what is not remembered, as many together as one socket has
+// room for.
+func (r *Resolver) askAll(ctx context.Context, qs []question, places []int, t *telling) {
+	goOn := true
+	for start := 0; start < len(qs) && goOn; start += maxTogether {
 		r.ask(ctx, qs[start:min(len(qs), start+maxTogether)], func(i int, f found, own error) bool {
-			i += start
-			if places != nil {
-				i = places[i]
-			}
-			err := own
+			i = places[start+i]
 			if own != nil {
-				err = ownError(hosts[i], own)
+				goOn = t.each(i, nil, ownError(t.hosts[i], own))
 			} else {
-				err = dnsError(hosts[i], f.answer)
+				goOn = t.tell(i, f)
 			}
-			var addrs []netip.Addr
-			if err == nil {
-				addrs = f.appendAddrs(nil)
-			}
-			goOn = each(i, addrs, err)
 			return goOn
 		})
-		if !goOn {
-			return
-		}
 	}
+}
+
+// telling hands on answers to many questions.
+type telling struct {
+	hosts  []string
+	each   func(i int, addrs []netip.Addr, err error) bool
+	errors []net.DNSError // room, because most lists list nobody
+}
+
+func (t *telling) tell(i int, f found) bool {
+	if f.kind == data {
+		return t.each(i, f.appendAddrs(nil), nil)
+	}
+	if len(t.errors) == 0 {
+		t.errors = make([]net.DNSError, min(len(t.hosts), maxTogether))
+	}
+	e := &t.errors[0]
+	t.errors = t.errors[1:]
+	describe(e, t.hosts[i], f.answer)
+	return t.each(i, nil, e)
 }
 
 // maxTogether bounds the questions on one socket: their answers must fit in its

@@ -67,18 +67,24 @@ func dnsError(name string, a answer) error {
 	if a.kind == data {
 		return nil
 	}
+	e := new(net.DNSError)
+	describe(e, name, a)
+	return e
+}
+
+// describe makes e the error of an answer without records.
+func describe(e *net.DNSError, name string, a answer) {
 	err := a.kind.err()
-	e := &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: name}
+	e.UnwrapErr, e.Err, e.Name = err, err.Error(), name
 	if a.kind.negative() {
 		e.IsNotFound = true
-		return e
+		return
 	}
 	server, why, ok := strings.Cut(a.data, "\x00")
 	if e.Server = server; ok {
 		e.Err += ": " + why
 	}
 	e.IsTemporary, e.IsTimeout = true, a.kind == timedOut
-	return e
 }
 
 // nameError refuses a name.

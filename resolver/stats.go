@@ -11,7 +11,7 @@ type Stats struct {
 	Queries     uint64 // packets sent
 	Streamed    uint64 // queries sent by TCP or TLS
 	Connections uint64 // opened for those
-	Retries     uint64 // times that a server was asked because of one before it, or itself
+	Retries     uint64 // times that a server was asked because the one before gave no answer
 	Timeouts    uint64 // times that a server did not answer all
 	Ignored     uint64 // packets that were no answers to what was asked
 	Refreshes   uint64 // answers fetched anew before their time was over
