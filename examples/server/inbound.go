@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
+
 	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/auth/dmarc"
 	"github.com/smtpguard/smtpguard/auth/verify"
+	"github.com/smtpguard/smtpguard/resolver"
 )
 
 // newInbound authenticates mail at listeners for servers; no checks where cfg does
@@ -25,9 +30,25 @@ func newInbound(cfg *Config, dns verify.Resolver) ([]smtpguard.Check, error) {
 		Sealers:     in.Sealers,
 		Gateways:    prefixes(in.Gateways),
 		ReceivedSPF: in.ReceivedSPF,
+		DMARC:       dmarc.Config{Exists: exists(dns)},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return []smtpguard.Check{smtpguard.When(fromServers(cfg), v.Check())}, nil
+}
+
+// exists tells a name that does not exist from one without texts, which package
+// resolver does.
+func exists(dns verify.Resolver) func(context.Context, string) (bool, error) {
+	return func(ctx context.Context, name string) (bool, error) {
+		_, err := dns.LookupTXT(ctx, name)
+		switch {
+		case err == nil, errors.Is(err, resolver.ErrNoData):
+			return true, nil
+		case errors.Is(err, resolver.ErrNoName), errors.Is(err, resolver.ErrName):
+			return false, nil
+		}
+		return false, err
+	}
 }
