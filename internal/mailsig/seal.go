@@ -25,8 +25,8 @@ func ParseSeal(value string, limits Limits) (*Signature, error) {
 	if _, ok := s.Tags.Get("h"); ok {
 		return nil, errors.New("an h= tag")
 	}
-	for _, read := range [...]func(*Signature, *Limits) error{func(s *Signature, _ *Limits) error { return s.names() }, (*Signature).seal, (*Signature).times} {
-		if err := read(s, &limits); err != nil {
+	for _, read := range [...]func(*Signature) error{(*Signature).names, (*Signature).seal, (*Signature).times} {
+		if err := read(s); err != nil {
 			return s, err
 		}
 	}
@@ -34,7 +34,7 @@ func ParseSeal(value string, limits Limits) (*Signature, error) {
 }
 
 // seal reads a= and b=.
-func (s *Signature) seal(*Limits) (err error) {
+func (s *Signature) seal() (err error) {
 	if s.Algorithm = ParseAlgorithm(s.tag("a")); s.Algorithm == 0 {
 		return fmt.Errorf("a=: %w", ErrUnsupported)
 	}
