@@ -96,7 +96,7 @@ type lister interface {
 	all(ctx context.Context, names []string) error
 }
 
-type ours struct{ *resolver.Resolver }
+type cached struct{ *resolver.Resolver }
 
 func notFound(err error) bool {
 	if err == nil {
@@ -106,7 +106,7 @@ func notFound(err error) bool {
 	return ok && d.IsNotFound
 }
 
-func (o ours) one(ctx context.Context, name string) error {
+func (o cached) one(ctx context.Context, name string) error {
 	_, err := o.LookupNetIP(ctx, "ip4", name)
 	if notFound(err) {
 		return nil
@@ -114,7 +114,7 @@ func (o ours) one(ctx context.Context, name string) error {
 	return err
 }
 
-func (o ours) all(ctx context.Context, names []string) (failed error) {
+func (o cached) all(ctx context.Context, names []string) (failed error) {
 	n := 0
 	o.LookupEach(ctx, names, func(_ int, _ []netip.Addr, err error) bool {
 		n++
@@ -186,7 +186,7 @@ func resolvers(b *testing.B, addr netip.AddrPort) []struct {
 		name string
 		lister
 	}{
-		{"smtpguard", ours{r}},
+		{"smtpguard", cached{r}},
 		{"net", standard{&net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, network, addr.String())
@@ -197,7 +197,7 @@ func resolvers(b *testing.B, addr netip.AddrPort) []struct {
 
 // BenchmarkResolver asks for addresses of DNS lists. uncached is a question that
 // nobody has asked yet, zones10 ten of them together, both from 32 callers; the
-// names are absolute, and each is asked over a fresh socket, ours over one for a
+// names are absolute, and each is asked over a fresh socket, cached over one for a
 // check. cached is a question asked before: an address, a name that does not exist,
 // and ten of the latter together. million is the memory of as many different ones.
 func BenchmarkResolver(b *testing.B) {
@@ -242,7 +242,7 @@ func BenchmarkResolver(b *testing.B) {
 			})
 		}
 	})
-	r := resolvers(b, listServer(b))[0].lister.(ours)
+	r := resolvers(b, listServer(b))[0].lister.(cached)
 	tenZones := make([]string, 10) // an address on none of them
 	for i := range tenZones {
 		tenZones[i] = fmt.Sprintf("1.0.0.127.zone%d.example", i)
@@ -294,7 +294,7 @@ func fill(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range million {
-		if err := (ours{r}).one(context.Background(), fmt.Sprintf("%d.%d.%d.%d.zone.example", i&255, i>>8&255, i>>16, 127)); err != nil {
+		if err := (cached{r}).one(context.Background(), fmt.Sprintf("%d.%d.%d.%d.zone.example", i&255, i>>8&255, i>>16, 127)); err != nil {
 			b.Fatal(err)
 		}
 	}
