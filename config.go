@@ -1,6 +1,7 @@
 package smtpguard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,12 @@ type Config struct {
 	// Observe gets every event. It is called from the sessions' goroutines, at
 	// the same time from several, and must not block.
 	Observe func(Event)
+
+	// Context adds to the context of a transaction: what packages look for there, a
+	// budget for DNS say. All hooks from MAIL on run under it, and all that they
+	// start (Key.Start); it ends with the transaction. It must not ask conn for the
+	// transaction. Guards that merge add one after the other, outer ones first.
+	Context func(ctx context.Context, conn *Conn) context.Context
 
 	Hello        HelloPolicy
 	StageTimeout time.Duration // for all hooks of one stage together; 0 means a minute

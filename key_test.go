@@ -130,3 +130,31 @@ func TestKeyWorkThatFails(t *testing.T) {
 		t.Errorf("connection gone: %v", err)
 	}
 }
+
+// What Config.Context adds is there for hooks and for what they start, and ends
+// with the transaction.
+func TestContextOfTransaction(t *testing.T) {
+	type word string
+	adds := func(key word) *Guard {
+		return &Guard{cfg: Config{Context: func(ctx context.Context, c *Conn) context.Context {
+			return context.WithValue(ctx, key, c)
+		}}}
+	}
+	conn := &Conn{guards: []*Guard{
+		adds("outer"), {},
+		{cfg: Config{Context: func(context.Context, *Conn) context.Context { panic("no") }}},
+		{cfg: Config{Context: func(context.Context, *Conn) context.Context { return nil }}},
+		adds("inner"),
+	}}
+	tx := &Transaction{conn: conn}
+	var k Key[context.Context]
+	k.Start(tx, func(ctx context.Context) (context.Context, error) { return ctx, nil })
+	ctx, err := k.Wait(t.Context(), tx)
+	if err != nil || ctx.Value(word("outer")) != conn || ctx.Value(word("inner")) != conn {
+		t.Errorf("%v, %v", ctx, err)
+	}
+	tx.cancel()
+	if ctx.Err() == nil {
+		t.Error("it does not end with the transaction")
+	}
+}

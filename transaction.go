@@ -133,8 +133,24 @@ func (tx *Transaction) Context() context.Context {
 		if tx.ended {
 			tx.cancel()
 		}
+		for _, g := range tx.conn.known() {
+			tx.ctx = g.add(tx.ctx, tx.conn)
+		}
 	}
 	return tx.ctx
+}
+
+// add is ctx with what Config.Context adds to it. A panic there adds nothing.
+func (g *Guard) add(ctx context.Context, c *Conn) (more context.Context) {
+	if g.cfg.Context == nil {
+		return ctx
+	}
+	defer func() {
+		if p := recover(); p != nil || more == nil {
+			more = ctx
+		}
+	}()
+	return g.cfg.Context(ctx, c)
 }
 
 func (tx *Transaction) slots() *slots { return &tx.keys }

@@ -218,6 +218,11 @@ type Resolver struct {
 	Entries count    `yaml:"entries"`
 	Octets  count    `yaml:"octets"`
 	Stale   duration `yaml:"stale"`
+	Budget  struct {
+		Queries count    `yaml:"queries"`
+		Time    duration `yaml:"time"`
+		Octets  count    `yaml:"octets"`
+	} `yaml:"budget"`
 }
 
 // Inbound says how mail from other servers is authenticated.

@@ -65,6 +65,7 @@ func TestDefaults(t *testing.T) {
 	want.Inbound = Inbound{Mode: monitored, Most: action(smtpguard.Reject), Forwarders: []network{}, Sealers: []string{}, Gateways: []network{}}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}
+	want.Resolver.Budget.Queries, want.Resolver.Budget.Time, want.Resolver.Budget.Octets = 200, duration(20*time.Second), 1<<20
 	want.Resolver.Servers, want.DNSLists.Zones, want.DNSLists.Watch = []string{}, []DNSZone{}, []string{}
 	want.TLS.Certificates = []Pair{}
 	want.TLS.Require.From, want.TLS.Require.To, want.TLS.Require.Reports = []string{}, []string{}, []string{}

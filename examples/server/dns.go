@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -45,6 +46,38 @@ func newResolver(cfg *Config) (*resolver.Resolver, error) {
 		return nil, fmt.Errorf("%w: name resolver.servers", err)
 	}
 	return r, err
+}
+
+// named is the resolver of one check: the budget of a message knows by it who has
+// spent what.
+type named struct {
+	*resolver.Resolver
+	check string
+}
+
+func (n named) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	return n.Resolver.LookupTXT(resolver.WithCheck(ctx, n.check), name)
+}
+
+func (n named) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	return n.Resolver.LookupMX(resolver.WithCheck(ctx, n.check), name)
+}
+
+func (n named) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	return n.Resolver.LookupNetIP(resolver.WithCheck(ctx, n.check), network, host)
+}
+
+func (n named) LookupAddr(ctx context.Context, addr string) ([]string, error) {
+	return n.Resolver.LookupAddr(resolver.WithCheck(ctx, n.check), addr)
+}
+
+func (n named) LookupEach(ctx context.Context, hosts []string, each func(int, []netip.Addr, error) bool) {
+	n.Resolver.LookupEach(resolver.WithCheck(ctx, n.check), hosts, each)
+}
+
+// budget bounds what the checks of one message may ask of DNS together.
+func (r *Resolver) budget(ctx context.Context, _ *smtpguard.Conn) context.Context {
+	return resolver.WithBudget(ctx, &resolver.Budget{Queries: int(r.Budget.Queries), Time: time.Duration(r.Budget.Time), Octets: int64(r.Budget.Octets)})
 }
 
 // config is r for package resolver.

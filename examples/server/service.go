@@ -253,13 +253,13 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		gen.abort()
 		return nil, err
 	}
-	names, err := newIdentity(cfg, gen.dns)
+	names, err := newIdentity(cfg, named{gen.dns, "iprev"})
 	if err == nil {
-		gen.public, err = newDNSLists(cfg, gen.dns, names, b.log)
+		gen.public, err = newDNSLists(cfg, named{gen.dns, "dnsbl"}, names, b.log)
 	}
 	var inbound []smtpguard.Check
 	if err == nil {
-		inbound, err = newInbound(cfg, gen.dns)
+		inbound, err = newInbound(cfg, named{gen.dns, "verify"})
 	}
 	if err != nil {
 		gen.abort()
@@ -419,6 +419,7 @@ func logger(cfg *Config, w io.Writer) *slog.Logger {
 func (cfg *Config) guard(spool string, log *slog.Logger) smtpguard.Config {
 	gc := smtpguard.Config{
 		Hostname: cfg.Hostname,
+		Context:  cfg.Resolver.budget,
 		Contact:  cfg.Contact,
 		Observe:  smtpguard.LogEvents(log),
 		Hello:    smtpguard.HelloPolicy(cfg.Hello),
