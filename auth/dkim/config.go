@@ -10,7 +10,8 @@ import (
 	"github.com/smtpguard/smtpguard/internal/mailsig"
 )
 
-// Resolver finds keys. *[net.Resolver] is one.
+// Resolver finds keys. *[net.Resolver] is one: an error that is a [net.DNSError]
+// with IsNotFound means that there is none, any other that it may be asked again.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }

@@ -5,7 +5,10 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/smtpguard/smtpguard/auth/dkim"
 )
@@ -86,4 +89,53 @@ func ExampleCheckRecord() {
 	// Output:
 	// s1._domainkey.example.org. IN TXT ( "v=DKIM1; k=ed25519; p=rDB+MkKryPhkNRDJQr0gsLaC4ylOVQQiaPfqj1wPi3k=" )
 	// dkim: the key is not published
+}
+
+// A submission service signs with the keys of whoever is in From. They are in
+// files, dkim/example.org/s1.pem, and taken over when those change.
+func ExampleFolder() {
+	dir, err := os.MkdirTemp("", "dkim")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	private, err := dkim.Generate(dkim.Ed25519)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	text, err := dkim.MarshalKey(private)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := os.Mkdir(filepath.Join(dir, "example.org"), 0o700); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, "example.org", "s1.pem"), text, 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	keys, err := dkim.OpenFolder(dkim.FolderConfig{Dir: dir})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer keys.Close()
+	signer, err := dkim.NewSigner(dkim.SignConfig{Expire: 14 * 24 * time.Hour})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, from := range []string{"ann@example.org", "ann@mail.example.org", "eve@example.net"} {
+		fields, err := signer.SignAuthor(context.Background(), strings.NewReader("From: "+from+"\r\n\r\nHello.\r\n"), keys)
+		fmt.Println(from, len(fields), err)
+	}
+	// Output:
+	// ann@example.org 1 <nil>
+	// ann@mail.example.org 1 <nil>
+	// eve@example.net 0 <nil>
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -36,6 +37,16 @@ func TestGenerate(t *testing.T) {
 	}
 	if _, err := Generate("dsa"); err == nil {
 		t.Error("dsa")
+	}
+}
+
+// TestKeyString: a key in a log shows nothing of its private half.
+func TestKeyString(t *testing.T) {
+	keys, _ := pair(t)
+	for _, got := range []string{fmt.Sprint(keys[0]), fmt.Sprintf("%+v", keys[0]), fmt.Sprintf("%v", keys[:1])} {
+		if strings.Trim(got, "[]") != "s1._domainkey.example.org" {
+			t.Error(got)
+		}
 	}
 }
 

@@ -33,6 +33,9 @@ func Record(public crypto.PublicKey) (string, error) {
 // Name is where the key's record has to be, without a dot at the end.
 func (k Key) Name() string { return k.Selector + "._domainkey." + k.Domain }
 
+// String is Name: a key that is printed does not show what is private.
+func (k Key) String() string { return k.Name() }
+
 // ZoneRecord returns the record as a line of a zone file (RFC 1035, section 5),
 // its text in strings of 255 octets at most.
 func (k Key) ZoneRecord() (string, error) {

@@ -16,8 +16,8 @@ import (
 var ErrHeader = fmt.Errorf("dkim: %w", mailsig.ErrHeader)
 
 // Verify checks all signatures of a message, header section and body. The
-// message is read once, from its start, and no further than it is needed: not
-// behind the header section when there is nothing to verify.
+// message is read once, from its start, and when there is nothing to verify not
+// much further than the header section. Of a smtpguard.Message, give it Open().
 //
 // An error means that the message could not be read, that its header section is
 // over the limits ([ErrHeader]), or that ctx has ended. All else is in the

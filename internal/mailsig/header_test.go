@@ -82,7 +82,7 @@ func TestHeaderLimits(t *testing.T) {
 	}
 	run.Close()
 	body := strings.NewReader("A: b\r\n\r\n" + strings.Repeat("x", 500<<10))
-	if run, err = large.Start(body); err != nil || body.Len() < 400<<10 {
+	if _, err := large.Start(body); err != nil || body.Len() < 400<<10 {
 		t.Errorf("%v, %d octets are left to read", err, body.Len())
 	}
 	broken := errors.New("broken")
