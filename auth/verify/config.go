@@ -208,7 +208,7 @@ func (p *Policy) validate() error {
 		}
 	}
 	if p.Most == smtpguard.Defer {
-		return errors.New("Most is Defer, which is no answer to what will not change")
+		return fmt.Errorf("%s is Defer, which is no answer to what will not change", "Most")
 	}
 	return nil
 }
