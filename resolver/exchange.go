@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -72,7 +71,7 @@ func (e *exchange) run() {
 	if e.slot(e.r.sockets, end) {
 		e.rounds(end)
 	}
-	if e.stopped {
+	if e.stopped || !e.any(func(j *job) bool { return !j.done && j.err == nil }) {
 		return
 	}
 	late := !time.Now().Before(end)
@@ -124,17 +123,18 @@ func (e *exchange) rounds(end time.Time) {
 	e.servers = e.r.order(room[:])
 	for lap := range e.r.cfg.Attempts {
 		for _, s := range e.servers {
-			if e.stopped || e.ctx.Err() != nil || !time.Now().Before(end) {
-				return
-			}
 			bit := e.bit(s)
 			if !e.any(func(j *job) bool { return j.open(bit) }) {
 				continue
 			}
+			now := time.Now()
+			if e.stopped || e.ctx.Err() != nil || !now.Before(end) {
+				return
+			}
 			if lap > 0 || s != e.servers[0] {
 				e.r.counts.retries.Add(1)
 			}
-			deadline := time.Now().Add(e.r.cfg.Wait << lap)
+			deadline := now.Add(e.r.cfg.Wait << lap)
 			if end.Before(deadline) {
 				deadline = end
 			}
@@ -369,11 +369,7 @@ func (r *Resolver) dial(ctx context.Context, network string, s *server) (net.Con
 		return r.cfg.Dial(ctx, network, s.address)
 	}
 	if network == "udp" {
-		addr, err := netip.ParseAddrPort(s.address)
-		if err != nil {
-			return nil, err
-		}
-		return net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
+		return net.DialUDP("udp", nil, s.udp)
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, s.address)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -73,7 +74,8 @@ const downTime = 10 * time.Second
 type server struct {
 	Server
 	trusted bool
-	address string       // to connect to
+	address string // to connect to
+	udp     *net.UDPAddr
 	down    atomic.Int64 // until when it is asked last, in the time of Resolver.now
 
 	streams chan struct{} // room for connections
@@ -91,7 +93,7 @@ func newServer(s Server, trusted bool) *server {
 		}
 		addr = netip.AddrPortFrom(addr.Addr(), port)
 	}
-	return &server{Server: s, trusted: trusted, address: addr.String(), streams: make(chan struct{}, maxStreams)}
+	return &server{Server: s, trusted: trusted, address: addr.String(), udp: net.UDPAddrFromAddrPort(addr), streams: make(chan struct{}, maxStreams)}
 }
 
 // lookEvery is how often ResolvConf is looked at.
