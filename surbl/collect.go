@@ -1,0 +1,163 @@
+package surbl
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
+
+const (
+	maxText    = 2048 // octets of one URI that are looked at
+	maxPerHost = 8    // URIs of one host that are kept: one that repeats itself must not push out others
+	maxStored  = 24 << 10
+)
+
+// collector is what one extraction has found so far.
+type collector struct {
+	x     *Extractor
+	found Links
+
+	part   int
+	base   int64 // offset of the text at hand in the part
+	kind   Kind  // of what text at hand holds, where that is neither Plain, Bare nor Mail
+	strict bool  // only what has a scheme is a URI: scripts
+
+	byKey  map[string]int32
+	byHost map[string]*named // by host as written
+	stored int
+	key    []byte
+	gaps   []gap // of text that HTML shows
+}
+
+// named is what a host as written stands for.
+type named struct {
+	host
+	kept int
+	data redirector
+}
+
+func newCollector(x *Extractor) *collector {
+	return &collector{x: x, byKey: make(map[string]int32), byHost: make(map[string]*named)}
+}
+
+// pieces are the parts of a URI as written.
+type pieces struct {
+	text   []byte // all of it
+	scheme []byte
+	local  []byte // of a mail address
+	host   []byte
+	port   []byte
+	path   []byte
+	hidden Hidden
+	kind   Kind
+	via    string
+	off    int64
+}
+
+// maxHosts bounds the spellings of hosts that are remembered.
+const maxHosts = 4096
+
+// lookup makes a host of what was written, or remembers it. Nil is one that is
+// no host.
+func (c *collector) lookup(written []byte) *named {
+	if len(written) == 0 || len(written) > maxText {
+		return nil
+	}
+	if n, ok := c.byHost[string(written)]; ok {
+		return n
+	}
+	var n *named
+	if h, ok := c.x.host(written); ok {
+		n = &named{host: h, data: c.x.redirector(&h)}
+	}
+	if len(c.byHost) < maxHosts {
+		c.byHost[string(written)] = n
+	}
+	return n
+}
+
+// add takes one URI. It returns its place in found.URIs, or -1 where it is none
+// or counted only. depth is of URIs inside URIs.
+func (c *collector) add(p *pieces, depth int) int {
+	n := c.lookup(p.host)
+	if n == nil {
+		return -1
+	}
+	if len(p.local) == 0 {
+		c.inner(p, n, depth)
+	}
+	return c.keep(p, n)
+}
+
+func (c *collector) keep(p *pieces, n *named) int {
+	hidden := p.hidden | n.hidden | n.data.hidden
+	c.key = append(c.key[:0], n.text()...)
+	if len(p.local) > 0 {
+		c.key = append(append(append(c.key, '@'), p.local...), '\n')
+	} else {
+		c.key = append(append(c.key, p.port...), bytes.TrimSuffix(p.path, slash)...)
+	}
+	if i, ok := c.byKey[string(c.key)]; ok {
+		if i < 0 {
+			c.found.More++
+			return -1
+		}
+		u := &c.found.URIs[i]
+		u.Times++
+		u.Hidden |= hidden
+		if p.kind < u.Kind {
+			u.Kind = p.kind
+		}
+		return int(i)
+	}
+	size := 2*len(p.text) + 256
+	if len(c.found.URIs) >= c.x.cfg.URIs || n.kept >= maxPerHost || c.stored+size > maxStored+c.x.cfg.URIs*256 {
+		c.found.More++
+		if len(c.byKey) < 2*c.x.cfg.URIs {
+			c.byKey[string(c.key)] = -1
+		}
+		return -1
+	}
+	n.kept++
+	c.stored += size
+	i := len(c.found.URIs)
+	c.byKey[string(c.key)] = int32(i)
+	text := string(p.text)
+	u := URI{
+		Text: text, Scheme: lowerString(p.scheme), Host: n.name, Addr: n.addr, Domain: n.domain,
+		Port: string(p.port), Kind: p.kind, Hidden: hidden, Via: p.via,
+		Part: c.part, Offset: p.off, Times: 1,
+	}
+	if len(p.local) > 0 {
+		u.Mailbox = string(p.local) + "@" + n.text()
+	} else if rest := len(p.path); rest > 0 && bytes.HasSuffix(p.text, p.path) {
+		u.Path = text[len(text)-rest:] // shares the memory of Text
+	} else {
+		u.Path = string(p.path)
+	}
+	c.found.URIs = append(c.found.URIs, u)
+	return i
+}
+
+var slash = []byte("/")
+
+// finish orders what was found.
+func (c *collector) finish() Links {
+	slices.SortStableFunc(c.found.URIs, func(a, b URI) int { return cmp.Compare(a.telling(), b.telling()) })
+	return c.found
+}
+
+// lowerString is b in lower case; it allocates nothing for the usual schemes.
+func lowerString(b []byte) string {
+	switch string(b) {
+	case "":
+		return ""
+	case "http":
+		return "http"
+	case "https":
+		return "https"
+	case "mailto":
+		return "mailto"
+	}
+	return string(bytes.ToLower(b))
+}
