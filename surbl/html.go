@@ -26,7 +26,7 @@ type reader struct {
 	anchor   int // place of the URI of the link at hand, -1 for none
 	anchorAt int // where its text begins
 
-	visit func(tag, name, value []byte) // for tests
+	visit func(tag, name, value []byte) // for tests: a tag with no name, then its attributes
 }
 
 // state is where in a document its reader is.
@@ -272,6 +272,9 @@ func (r *reader) name(b []byte, at, i int, closing, last bool) int {
 	}
 	r.tag = appendLower(r.tag[:0], b[i:min(end, i+maxName)])
 	r.inTag, r.closing = true, closing
+	if r.visit != nil {
+		r.visit(r.tag, nil, nil)
+	}
 	r.refresh, r.content = false, r.content[:0]
 	if !inline(r.tag) {
 		r.breakText(b, at)

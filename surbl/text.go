@@ -172,8 +172,8 @@ func (c *collector) bare(b []byte, floor, i int, hidden Hidden) int {
 	if begin == i || end <= i+1 {
 		return -(i + 1)
 	}
-	if end < len(b) && b[end] == '@' {
-		return -end // the local part of a mail address
+	if at := localEnd(b, end); at < len(b) && b[at] == '@' {
+		return -at
 	}
 	ahead := -end
 	if begin > 0 {
@@ -231,6 +231,14 @@ func (c *collector) bare(b []byte, floor, i int, hidden Hidden) int {
 		}
 	}
 	return c.rest(b, begin, end, &p)
+}
+
+// localEnd is where the local part of a mail address ends that may go on at i.
+func localEnd(b []byte, i int) int {
+	for limit := min(len(b), i+64); i < limit && classes[b[i]]&local != 0; {
+		i++
+	}
+	return i
 }
 
 // refused reports whether what stands before "//" keeps a host behind it from
