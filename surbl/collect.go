@@ -37,7 +37,7 @@ type named struct {
 }
 
 func newCollector(x *Extractor) *collector {
-	return &collector{x: x, byKey: make(map[string]int32), byHost: make(map[string]*named)}
+	return &collector{x: x, byKey: make(map[string]int32, 32), byHost: make(map[string]*named, 16)}
 }
 
 // pieces are the parts of a URI as written.
@@ -98,10 +98,6 @@ func (c *collector) keep(p *pieces, n *named) int {
 		c.key = append(append(c.key, p.port...), bytes.TrimSuffix(p.path, slash)...)
 	}
 	if i, ok := c.byKey[string(c.key)]; ok {
-		if i < 0 {
-			c.found.More++
-			return -1
-		}
 		u := &c.found.URIs[i]
 		u.Times++
 		u.Hidden |= hidden
@@ -113,9 +109,6 @@ func (c *collector) keep(p *pieces, n *named) int {
 	size := 2*len(p.text) + 256
 	if len(c.found.URIs) >= c.x.cfg.URIs || n.kept >= maxPerHost || c.stored+size > maxStored+c.x.cfg.URIs*256 {
 		c.found.More++
-		if len(c.byKey) < 2*c.x.cfg.URIs {
-			c.byKey[string(c.key)] = -1
-		}
 		return -1
 	}
 	n.kept++
@@ -123,6 +116,9 @@ func (c *collector) keep(p *pieces, n *named) int {
 	i := len(c.found.URIs)
 	c.byKey[string(c.key)] = int32(i)
 	text := string(p.text)
+	if c.found.URIs == nil {
+		c.found.URIs = make([]URI, 0, 16)
+	}
 	u := URI{
 		Text: text, Scheme: lowerString(p.scheme), Host: n.name, Addr: n.addr, Domain: n.domain,
 		Port: string(p.port), Kind: p.kind, Hidden: hidden, Via: p.via,

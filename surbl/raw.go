@@ -1,6 +1,9 @@
 package surbl
 
-import "encoding/base64"
+import (
+	"bytes"
+	"encoding/base64"
+)
 
 // raw searches the message as it is, because its structure could not be read
 // whole: lines that may be base64 are decoded as such, all others as
@@ -11,7 +14,7 @@ func (s *scan) raw() {
 	h := newReader(s.c, s.w)
 	var room [8 << 10]byte // decoded
 	var group [4]byte
-	used, pending := 0, 0
+	used, pending, encoded := 0, 0, false
 	give := func(b []byte) {
 		for len(b) > 0 {
 			n := copy(room[used:], b)
@@ -46,7 +49,7 @@ func (s *scan) raw() {
 			for len(line) > 0 && line[len(line)-1] == '\r' {
 				line = line[:len(line)-1]
 			}
-			if !isBase64(line) {
+			if encoded = isBase64(line) || encoded && goesOn(line); !encoded {
 				pending = 0
 				give(softened(line))
 				continue
@@ -54,6 +57,9 @@ func (s *scan) raw() {
 			for _, c := range line {
 				if c == '=' {
 					break
+				}
+				if !letter64(c) {
+					continue // as mail clients do
 				}
 				group[pending] = c
 				if pending++; pending == 4 {
@@ -64,7 +70,7 @@ func (s *scan) raw() {
 					pending = 0
 				}
 			}
-			if line[len(line)-1] == '=' && pending > 1 {
+			if len(line) > 0 && line[len(line)-1] == '=' && pending > 1 {
 				var out [3]byte
 				if k, err := base64.RawStdEncoding.Decode(out[:], group[:pending]); err == nil {
 					give(out[:k])
@@ -91,14 +97,19 @@ func isBase64(line []byte) bool {
 		return false
 	}
 	for i, c := range line {
-		switch {
-		case letter(c), c >= '0' && c <= '9', c == '+', c == '/':
-		case c == '=' && i >= len(line)-2:
-		default:
+		if !letter64(c) && (c != '=' || i < len(line)-2) {
 			return false
 		}
 	}
 	return true
+}
+
+func letter64(c byte) bool { return letter(c) || c >= '0' && c <= '9' || c == '+' || c == '/' }
+
+// goesOn reports whether a line may belong to the base64 before it, damaged or
+// the last.
+func goesOn(line []byte) bool {
+	return len(line) > 0 && !bytes.HasPrefix(line, []byte("--")) && bytes.IndexAny(line, " :<>\t") < 0
 }
 
 // softened undoes quoted-printable in one line, in place: what is not encoded

@@ -2,6 +2,8 @@ package surbl
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,8 +11,7 @@ import (
 
 // What an octet may be in text.
 const (
-	stops  = 1 << iota // the scanner looks closer: it is in every URI
-	label              // of a host
+	label  = 1 << iota // of a host
 	breaks             // no URI goes on beyond it
 	local              // of the local part of a mail address, as people have them
 	trails             // not part of a URI at its end
@@ -28,7 +29,7 @@ var classes = func() (t [256]uint8) {
 			t[c] |= breaks
 		}
 	}
-	for set, as := range map[string]uint8{".:@": stops, ".+%&'~#!$*^": local, ".,:;'!?*@": trails, "([{": opens | trails, ")]}": closes} {
+	for set, as := range map[string]uint8{".+%&'~#!$*^": local, ".,:;'!?*@": trails, "([{": opens | trails, ")]}": closes} {
 		for i := range len(set) {
 			t[set[i]] |= as
 		}
@@ -50,12 +51,8 @@ func (c *collector) text(b []byte) {
 // what is around it. It reads each octet a bounded number of times.
 func (c *collector) scan(b []byte, hidden Hidden) {
 	done := 0 // what is before it belongs to a URI
-	for i := 0; i < len(b); {
-		if classes[b[i]]&stops == 0 {
-			i++
-			continue
-		}
-		if i+1 == len(b) {
+	for i := 0; ; {
+		if i = nextStop(b, i); i+1 >= len(b) {
 			return
 		}
 		end := 0
@@ -83,6 +80,24 @@ func (c *collector) scan(b []byte, hidden Hidden) {
 		}
 		i, done = end, end
 	}
+}
+
+// nextStop is where the first '.', ':' or '@' from i on stands, len(b) for none:
+// eight octets at a time, of which a borrow out of the lowest bits tells the
+// first that is equal.
+func nextStop(b []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		v := binary.LittleEndian.Uint64(b[i:])
+		dot, colon, at := v^('.'*ones), v^(':'*ones), v^('@'*ones)
+		if hit := ((dot-ones)&^dot | (colon-ones)&^colon | (at-ones)&^at) & tops; hit != 0 {
+			return i + bits.TrailingZeros64(hit)/8
+		}
+	}
+	for i < len(b) && b[i] != '.' && b[i] != ':' && b[i] != '@' {
+		i++
+	}
+	return i
 }
 
 // maxRun bounds a host as written: 253 octets in A-labels may be more in
