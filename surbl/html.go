@@ -2,6 +2,7 @@ package surbl
 
 import (
 	"bytes"
+	"strings"
 )
 
 // reader reads HTML for what it links to: tags, their attributes and the text
@@ -383,38 +384,48 @@ func (r *reader) endAnchor() {
 	}
 	u := &r.c.found.URIs[i]
 	shown := r.c.firstHost(text)
-	if shown == nil || u.Mailbox != "" || shown.domain == u.Domain && shown.addr == u.Addr {
+	if shown == nil || u.Mailbox != "" || shown.domain == u.Domain && shown.addr == u.Addr || r.c.leadsTo(i, shown) {
 		return
-	}
-	for j := max(0, i-2*maxInside); j < len(r.c.found.URIs); j++ {
-		if in := &r.c.found.URIs[j]; in.Via != "" && in.Domain == shown.domain && in.Addr == shown.addr && in.Via == hostOf(u) {
-			return // it leads there in the end
-		}
 	}
 	u.Hidden |= Mismatch
 	u.Shown = shown.text()
 }
 
-func hostOf(u *URI) string {
-	if u.Addr.IsValid() {
-		return u.Addr.String()
+// leadsTo reports whether the URI at i is one of a known redirector whose target
+// is of the domain of a host.
+func (c *collector) leadsTo(i int, to *named) bool {
+	u := &c.found.URIs[i]
+	n := c.lookup([]byte(u.Host))
+	if n == nil || len(n.data.rules) == 0 || to.domain == "" {
+		return false
 	}
-	return u.Host
+	if strings.Contains(u.Path, to.domain) {
+		return true
+	}
+	for j := max(0, i-maxInside); j < i; j++ { // what was found in it
+		if in := &c.found.URIs[j]; in.Via == u.Host && in.Domain == to.domain {
+			return true
+		}
+	}
+	return false
 }
 
 // firstHost is the first host that text names, nil for none.
 func (c *collector) firstHost(text []byte) *named {
+	floor := 0
 	for i := 1; i+1 < len(text); i++ {
 		if text[i] != '.' {
 			continue
 		}
-		begin, end := hostBegin(text, 0, i), hostEnd(text, i+1, false)
+		begin := hostBegin(text, floor, i)
+		end, seen := hostSpan(text, i+1, false)
 		if begin < i && end > i+1 && !(begin > 0 && text[begin-1] == '@') && !(end < len(text) && text[end] == '@') {
 			if n := c.lookup(text[begin:end]); plausible(n) {
 				return n
 			}
 		}
-		i = max(i, end-1)
+		floor = i + 1
+		i = max(i, seen-1)
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ func (c *collector) text(b []byte) {
 // what is around it. It reads each octet a bounded number of times.
 func (c *collector) scan(b []byte, hidden Hidden) {
 	done := 0 // what is before it belongs to a URI
+	dots := 0 // what is before it is in no host
 	for i := 0; ; {
 		if i = nextStop(b, i); i+1 >= len(b) {
 			return
@@ -67,9 +68,9 @@ func (c *collector) scan(b []byte, hidden Hidden) {
 			}
 		case '.':
 			if i > done && !c.strict && (classes[next]&label != 0 || next >= utf8.RuneSelf) {
-				end = c.bare(b, done, i, hidden)
-				if end < 0 { // nothing there: its other dots need no look
-					i = -end
+				end = c.bare(b, max(done, dots), i, hidden)
+				if end < 0 { // nothing there, so that its other dots need no look
+					i, dots = -end, i+1
 					continue
 				}
 			}
@@ -108,7 +109,13 @@ const maxRun = 1024
 // of which is none. odd is for what only stands in a host behind a scheme:
 // percent encoding, dots that are none in ASCII.
 func hostEnd(b []byte, i int, odd bool) int {
-	end := i
+	end, _ := hostSpan(b, i, odd)
+	return end
+}
+
+// hostSpan is hostEnd, and how far was looked to know.
+func hostSpan(b []byte, i int, odd bool) (end, seen int) {
+	end = i
 	for limit := min(len(b), i+maxRun); i < limit; {
 		switch c := b[i]; {
 		case classes[c]&label != 0:
@@ -118,18 +125,18 @@ func hostEnd(b []byte, i int, odd bool) int {
 			}
 		case c == '.':
 			if i+1 < len(b) && b[i+1] == '.' {
-				return end
+				return end, i
 			}
 			i++
 		case odd && c == '%' && i+2 < len(b) && unhex(b[i+1]) < 16 && unhex(b[i+2]) < 16:
 			i += 3
 			end = i
 		case c < utf8.RuneSelf:
-			return end
+			return end, i
 		default:
 			r, n := utf8.DecodeRune(b[i:])
 			if !hostRune(r) && !(odd && dotRune(r)) {
-				return end
+				return end, i
 			}
 			i += n
 			if !dotRune(r) && !invisible(r) || odd {
@@ -137,7 +144,7 @@ func hostEnd(b []byte, i int, odd bool) int {
 			}
 		}
 	}
-	return end
+	return end, i
 }
 
 // hostBegin is the beginning of the host that ends before i.
@@ -183,9 +190,13 @@ func hostRune(r rune) bool {
 // bare looks for a host without a scheme around the dot at i. It returns where
 // the URI ends, or the negative of where to go on looking.
 func (c *collector) bare(b []byte, floor, i int, hidden Hidden) int {
-	begin, end := hostBegin(b, floor, i), hostEnd(b, i+1, false)
-	if begin == i || end <= i+1 {
+	begin := hostBegin(b, floor, i)
+	if begin == i {
 		return -(i + 1)
+	}
+	end, seen := hostSpan(b, i+1, false)
+	if end == i+1 {
+		return -max(end, seen)
 	}
 	if at := localEnd(b, end); at < len(b) && b[at] == '@' {
 		return -at
