@@ -322,28 +322,26 @@ func (r *reader) css(b []byte, at int64) {
 	if bytes.IndexByte(b, '\\') >= 0 {
 		b = unescapeCSS(b)
 	}
-	for i := 0; i < len(b); i++ {
+	for i := 0; i < len(b); {
 		var rest []byte
-		switch c := b[i] | 0x20; {
-		case c == 'u' && hasPrefixFold(b[i:], "url("):
-			rest = b[i+4:]
-			if end := bytes.IndexByte(rest, ')'); end >= 0 {
-				rest = rest[:end]
-			}
+		switch {
+		case b[i]|0x20 == 'u' && hasPrefixFold(b[i:], "url("):
+			rest, _, _ = bytes.Cut(b[i+4:], []byte(")"))
+			i += 4
 		case b[i] == '@' && hasPrefixFold(b[i:], "@import"):
-			rest = b[i+7:]
-			if end := bytes.IndexByte(rest, ';'); end >= 0 {
-				rest = rest[:end]
-			}
-			if bytes.Contains(rest, []byte("(")) {
+			rest, _, _ = bytes.Cut(b[i+7:], []byte(";"))
+			if i += 7; bytes.IndexByte(rest, '(') >= 0 {
 				continue // its url( comes next
 			}
 		default:
+			i++
 			continue
 		}
+		begin := i
+		i += len(rest)
 		rest = bytes.Trim(rest, " \t\r\n\"'")
 		if len(rest) > 0 && len(rest) <= 2*maxText {
-			r.follow(rest, Style, int(at)+i)
+			r.follow(rest, Style, int(at)+begin)
 		}
 	}
 }
