@@ -2,11 +2,26 @@ package surbl
 
 import "bytes"
 
+// What an octet may be in a tag.
+const (
+	nameEnd  = 1 << iota // of an attribute
+	valueEnd             // of one without quotes
+	between              // attributes
+	authorityEnd
+)
+
+var marks = [256]uint8{
+	' ': nameEnd | valueEnd | between, '\t': nameEnd | valueEnd | between, '\n': nameEnd | valueEnd | between,
+	'\r': nameEnd | valueEnd | between, '\f': nameEnd | valueEnd | between,
+	'/': nameEnd | between | authorityEnd, '>': nameEnd | valueEnd, '=': nameEnd,
+	'\\': authorityEnd, '?': authorityEnd, '#': authorityEnd,
+}
+
 // attributes reads the attributes of the tag at hand from i on, until it ends
 // or b does.
 func (r *reader) attributes(b []byte, i int, last bool) int {
 	for {
-		for i < len(b) && (space(b[i]) || b[i] == '/') {
+		for i < len(b) && marks[b[i]]&between != 0 {
 			i++
 		}
 		if i == len(b) {
@@ -17,7 +32,7 @@ func (r *reader) attributes(b []byte, i int, last bool) int {
 			return i + 1
 		}
 		begin := i
-		for i++; i < len(b) && b[i] != '=' && b[i] != '>' && b[i] != '/' && !space(b[i]); {
+		for i++; i < len(b) && marks[b[i]]&nameEnd == 0; {
 			i++
 		}
 		name := b[begin:i]
@@ -51,7 +66,7 @@ func (r *reader) attributes(b []byte, i int, last bool) int {
 				to, i, r.quote = len(b), len(b), quote
 			}
 		default:
-			for to = i; to < len(b) && !space(b[to]) && b[to] != '>'; {
+			for to = i; to < len(b) && marks[b[to]]&valueEnd == 0; {
 				to++
 			}
 			if to == len(b) {
@@ -82,7 +97,7 @@ func (r *reader) attribute(name, value []byte, at int) {
 	if r.visit != nil {
 		r.visit(r.tag, name, value)
 	}
-	if r.closing || len(name) < 3 || len(name) > maxName || len(value) == 0 {
+	if r.closing || len(name) < 3 || len(name) > maxName || len(value) < 4 {
 		return
 	}
 	var room [maxName]byte
@@ -175,7 +190,7 @@ func (r *reader) follow(value []byte, kind Kind, at int) int {
 		return -1
 	}
 	p := pieces{kind: kind, off: r.pos + int64(at)}
-	if bytes.ContainsAny(value, "\t\r\n") { // browsers take them out
+	if broken(value) { // browsers take them out
 		value = bytes.Map(func(c rune) rune {
 			if c == '\t' || c == '\r' || c == '\n' {
 				return -1
@@ -228,6 +243,16 @@ func (r *reader) follow(value []byte, kind Kind, at int) int {
 	return r.c.reference(value, i, &p)
 }
 
+// broken reports whether there are tabs or line ends in b.
+func broken(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && (c == '\t' || c == '\r' || c == '\n') {
+			return true
+		}
+	}
+	return false
+}
+
 // portAt reports whether the colon at i of "host:80/" is that of a port.
 func portAt(b []byte, i int) bool {
 	return bytes.IndexByte(b[:i], '.') > 0 && i+1 < len(b) && b[i+1] >= '0' && b[i+1] <= '9'
@@ -253,9 +278,9 @@ func (r *reader) relative(value []byte, p *pieces) int {
 // reference adds the URI whose authority begins at i of value. It returns its
 // place, -1 for none.
 func (c *collector) reference(value []byte, i int, p *pieces) int {
-	end := len(value)
-	if n := bytes.IndexAny(value[i:], "/\\?#"); n >= 0 {
-		end = i + n
+	end := i
+	for end < len(value) && marks[value[end]]&authorityEnd == 0 {
+		end++
 	}
 	if at := bytes.LastIndexByte(value[i:end], '@'); at >= 0 {
 		p.hidden |= UserInfo

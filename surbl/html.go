@@ -265,7 +265,7 @@ func (r *reader) skipValue(b []byte, i int) int {
 // name reads the name of a tag, from i on.
 func (r *reader) name(b []byte, at, i int, closing, last bool) int {
 	end := i
-	for end < len(b) && !space(b[end]) && b[end] != '/' && b[end] != '>' {
+	for end < len(b) && (marks[b[end]]&nameEnd == 0 || b[end] == '=') {
 		end++
 	}
 	if end == len(b) && !last {

@@ -26,6 +26,8 @@ func decodeReferences(dst, b []byte) []byte {
 			dst, n = append(dst, '&'), 5
 		case len(b) > 2 && b[1] == '#':
 			dst, n = numeric(dst, b)
+		case len(b) > 5 && string(b[:6]) == "&nbsp;":
+			dst, n = append(dst, "\u00a0"...), 6
 		default:
 			if end := bytes.IndexByte(b[:min(len(b), maxReference)], ';'); end > 1 {
 				if s := html.UnescapeString(string(b[:end+1])); !strings.HasPrefix(s, "&") && !strings.HasSuffix(s, ";") || s == ";" {
