@@ -3,13 +3,15 @@ package surbl
 import (
 	"bytes"
 	"cmp"
+	"hash/maphash"
 	"slices"
 )
 
 const (
 	maxText    = 2048 // octets of one URI that are looked at
 	maxPerHost = 8    // URIs of one host that are kept: one that repeats itself must not push out others
-	maxStored  = 24 << 10
+	maxStored  = 160  // octets of text for each URI that may be kept; who needs more leaves less to the others
+	minStored  = 64   // octets of text that one is sure of
 )
 
 // collector is what one extraction has found so far.
@@ -22,7 +24,8 @@ type collector struct {
 	kind   Kind  // of what text at hand holds, where that is neither Plain, Bare nor Mail
 	strict bool  // only what has a scheme is a URI: scripts
 
-	byKey  map[string]int32
+	byKey  map[uint64]int32 // by a hash that nobody outside can aim at
+	seed   maphash.Seed
 	byHost map[string]*named // by host as written
 	stored int
 	key    []byte
@@ -37,7 +40,7 @@ type named struct {
 }
 
 func newCollector(x *Extractor) *collector {
-	return &collector{x: x, byKey: make(map[string]int32, 32), byHost: make(map[string]*named, 16)}
+	return &collector{x: x, byKey: make(map[uint64]int32, 32), seed: maphash.MakeSeed(), byHost: make(map[string]*named, 16)}
 }
 
 // pieces are the parts of a URI as written.
@@ -54,8 +57,8 @@ type pieces struct {
 	off    int64
 }
 
-// maxHosts bounds the spellings of hosts that are remembered.
-const maxHosts = 4096
+// maxHosts bounds the spellings of hosts that are remembered at a time.
+const maxHosts = 128
 
 // lookup makes a host of what was written, or remembers it. Nil is one that is
 // no host.
@@ -70,9 +73,10 @@ func (c *collector) lookup(written []byte) *named {
 	if h, ok := c.x.host(written); ok {
 		n = &named{host: h, data: c.x.redirector(&h)}
 	}
-	if len(c.byHost) < maxHosts {
-		c.byHost[string(written)] = n
+	if len(c.byHost) >= maxHosts {
+		clear(c.byHost)
 	}
+	c.byHost[string(written)] = n
 	return n
 }
 
@@ -97,7 +101,8 @@ func (c *collector) keep(p *pieces, n *named) int {
 	} else {
 		c.key = append(append(c.key, p.port...), bytes.TrimSuffix(p.path, slash)...)
 	}
-	if i, ok := c.byKey[string(c.key)]; ok {
+	key := maphash.Bytes(c.seed, c.key)
+	if i, ok := c.byKey[key]; ok {
 		u := &c.found.URIs[i]
 		u.Times++
 		u.Hidden |= hidden
@@ -106,19 +111,29 @@ func (c *collector) keep(p *pieces, n *named) int {
 		}
 		return int(i)
 	}
-	size := 2*len(p.text) + 256
-	if len(c.found.URIs) >= c.x.cfg.URIs || n.kept >= maxPerHost || c.stored+size > maxStored+c.x.cfg.URIs*256 {
+	if len(c.found.URIs) >= c.x.cfg.URIs || n.kept >= maxPerHost {
 		c.found.More++
 		return -1
 	}
 	n.kept++
-	c.stored += size
 	i := len(c.found.URIs)
-	c.byKey[string(c.key)] = int32(i)
-	text := string(p.text)
-	if c.found.URIs == nil {
-		c.found.URIs = make([]URI, 0, 16)
+	switch {
+	case i == 0:
+		c.found.URIs = make([]URI, 0, min(16, c.x.cfg.URIs))
+	case i == cap(c.found.URIs):
+		c.found.URIs = slices.Grow(c.found.URIs, min(i, c.x.cfg.URIs-i))
 	}
+	c.byKey[key] = int32(i)
+	if room := max(minStored, maxStored*c.x.cfg.URIs-c.stored); len(p.text) > room {
+		if from := len(p.text) - len(p.path); bytes.HasSuffix(p.text, p.path) {
+			p.path = p.path[:max(0, room-from)]
+		} else {
+			p.path = p.path[:min(len(p.path), room)]
+		}
+		p.text = p.text[:room]
+	}
+	c.stored += len(p.text)
+	text := string(p.text)
 	u := URI{
 		Text: text, Scheme: lowerString(p.scheme), Host: n.name, Addr: n.addr, Domain: n.domain,
 		Port: string(p.port), Kind: p.kind, Hidden: hidden, Via: p.via,

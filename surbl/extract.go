@@ -10,9 +10,9 @@ import (
 // Extraction bounds an extraction and says what counts as a URI. The zero value
 // of a field means its default, and the zero Extraction is fit for inbound mail.
 type Extraction struct {
-	URIs  int   // kept of one message, the rest counted; 256
+	URIs  int   // kept of one message, the rest counted; 100
 	Parts int   // of a message that are read; 1,000
-	Depth int   // of parts in parts, attached messages included; 16
+	Depth int   // of parts in parts, attached messages included; 8
 	Bytes int64 // of a message that are read; 64 MiB
 
 	// Defanged has "hxxp://evil[.]example" read as people write it who do not want
@@ -59,13 +59,13 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 		}
 	}
 	if cfg.URIs == 0 {
-		cfg.URIs = 256
+		cfg.URIs = 100
 	}
 	if cfg.Parts == 0 {
 		cfg.Parts = 1000
 	}
 	if cfg.Depth == 0 {
-		cfg.Depth = 16
+		cfg.Depth = 8
 	}
 	if cfg.Bytes == 0 {
 		cfg.Bytes = 64 << 20

@@ -226,7 +226,7 @@ func TestBounds(t *testing.T) {
 		fmt.Fprintf(&many, "http://host0.com/%d ", i)
 	}
 	links := extractor(t, surbl.Extraction{}).Text([]byte(many.String()))
-	if len(links.URIs) != 256 || links.More != 1020-256 {
+	if len(links.URIs) != 100 || links.More != 1020-100 {
 		t.Errorf("%d URIs and %d more", len(links.URIs), links.More)
 	}
 	part := "--b\r\n\r\nhttp://x.com\r\n"

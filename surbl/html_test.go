@@ -143,7 +143,7 @@ func TestMessages(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(links.URIs) > 256 {
+		if len(links.URIs) > 100 {
 			t.Errorf("%s: %d URIs", name, len(links.URIs))
 		}
 	}

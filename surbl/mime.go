@@ -18,7 +18,7 @@ import (
 
 // maxHeader bounds a header section in octets; a larger one is searched as it
 // is.
-const maxHeader = 256 << 10
+const maxHeader = 64 << 10
 
 // Extract returns what a message links to, from its start. An error is one of
 // message, never of its content.
