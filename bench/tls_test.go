@@ -46,7 +46,7 @@ func BenchmarkTLS(b *testing.B) {
 		name := "handshake-" + level.String()
 		for who, listen := range map[string]func(net.Listener) (net.Listener, error){"smtpguard": guarded, "limit": limit} {
 			b.Run(name+"/"+who, func(b *testing.B) {
-				shake := greeter(b, listen)
+				shake := handshaker(b, listen)
 				_, cpu := measure(func() {
 					for b.Loop() {
 						shake()
@@ -58,7 +58,7 @@ func BenchmarkTLS(b *testing.B) {
 		}
 		// Short turns, side by side, say more than long runs one after another.
 		b.Run(name+"-turns/smtpguard", func(b *testing.B) {
-			ours, theirs := greeter(b, guarded), greeter(b, limit)
+			ours, theirs := handshaker(b, guarded), handshaker(b, limit)
 			var clocks, cpus []float64
 			turn := func(shake func()) (time.Duration, time.Duration) {
 				return measure(func() {
@@ -79,9 +79,9 @@ func BenchmarkTLS(b *testing.B) {
 	}
 }
 
-// greeter serves with what listen makes, until b ends. What it returns connects
+// handshaker serves with what listen makes, until b ends. What it returns connects
 // once.
-func greeter(b *testing.B, listen func(net.Listener) (net.Listener, error)) (shake func()) {
+func handshaker(b *testing.B, listen func(net.Listener) (net.Listener, error)) (shake func()) {
 	b.Helper()
 	ln := make(memory)
 	l, err := listen(ln)

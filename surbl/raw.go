@@ -109,7 +109,7 @@ func letter64(c byte) bool { return letter(c) || c >= '0' && c <= '9' || c == '+
 // goesOn reports whether a line may belong to the base64 before it, damaged or
 // the last.
 func goesOn(line []byte) bool {
-	return len(line) > 0 && !bytes.HasPrefix(line, []byte("--")) && bytes.IndexAny(line, " :<>\t") < 0
+	return len(line) > 0 && !bytes.HasPrefix(line, []byte("--")) && !bytes.ContainsAny(line, " :<>\t")
 }
 
 // softened undoes quoted-printable in one line, in place: what is not encoded
