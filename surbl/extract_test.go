@@ -146,6 +146,7 @@ func TestHTML(t *testing.T) {
 		{`evil<br>.com`, ""},
 		{`evil&#46;com &lt;x@evil.org&gt;`, "bare evil.com; mail x@evil.org"},
 		{`<!-- http://hidden.com --><!--[if mso]><a href="http://evil.com">x</a><![endif]-->`, "link evil.com"},
+		{`<p>see <http://evil.com/></p>`, "plain evil.com"},
 		{`<title>evil.com</title>`, "bare evil.com"},
 		{`<svg><a xlink:href="http://evil.com">`, "link evil.com"},
 		{`<a href="http://evil.com/" href="http://second.com/">`, "link evil.com; link second.com"},
@@ -183,6 +184,8 @@ func TestExtract(t *testing.T) {
 		{"page in disguise", mail("Content-Type: application/octet-stream", "", "<html><a href=http://evil.com>"), "link evil.com", false},
 		{"picture", mail("Content-Type: image/png", "", "http://evil.com"), "", false},
 		{"no boundary", mail("Content-Type: multipart/mixed", "", "--b", "", "http://evil.com", "--b--"), "plain evil.com", true},
+		{"angle brackets", mail("Content-Type: multipart/mixed", "", "see <http://evil.com/a> or <b@evil.org>"), "plain evil.com; mail b@evil.org", true},
+		{"no header", mail("no field at all", "see <http://evil.com/a>"), "plain evil.com", true},
 		{"wrong boundary", mail("Content-Type: multipart/mixed; boundary=a", "", "--b", "Content-Transfer-Encoding: base64", "", "PGEgaHJlZj0iaHR0cDovL2V2aWwuY29tLyI+eDwvYT4=", "--b--"), "link evil.com", true},
 		{"broken base64", mail("Content-Type: text/html", "Content-Transfer-Encoding: base64", "", "PGEgaHJlZj0iaHR0cDovL2V2", "!!!", "aWwuY29tLyI+eDwvYT4gICAgICAg"), "link ev; link evil.com", true},
 	} {

@@ -21,6 +21,7 @@ type reader struct {
 	closing bool
 	state
 
+	loose   bool // what is read may be text with mail addresses in angle brackets
 	refresh bool // of a meta element
 	content []byte
 
@@ -270,6 +271,10 @@ func (r *reader) name(b []byte, at, i int, closing, last bool) int {
 	}
 	if end == len(b) && !last {
 		return at
+	}
+	if name := b[i:end]; !closing && (r.loose && bytes.IndexByte(name, '@') >= 0 || end+1 < len(b) && b[end-1] == ':' && b[end] == '/' && b[end+1] == '/') {
+		r.show(b[at:i], r.pos+int64(at)) // no tag: "<http://host/>", as people write URIs in text
+		return i
 	}
 	r.tag = appendLower(r.tag[:0], b[i:min(end, i+maxName)])
 	r.inTag, r.closing = true, closing

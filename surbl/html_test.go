@@ -57,6 +57,9 @@ func theirs(document []byte) (want []string) {
 			return want
 		case html.StartTagToken, html.SelfClosingTagToken:
 			tag, more := z.TagName()
+			if bytes.HasSuffix(tag, []byte(":")) && bytes.Contains(z.Raw(), []byte("://")) {
+				continue // a URI in angle brackets, which reader takes for the text it is
+			}
 			name := string(tag)
 			for more {
 				var key, value []byte

@@ -12,6 +12,7 @@ import (
 func (s *scan) raw() {
 	s.c.part = max(1, s.next)
 	h := newReader(s.c, s.w)
+	h.loose = true
 	var room [8 << 10]byte // decoded
 	var group [4]byte
 	used, pending, encoded := 0, 0, false
