@@ -1,6 +1,9 @@
 package surbl
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/base64"
+)
 
 // What an octet may be in a tag.
 const (
@@ -232,7 +235,10 @@ func (r *reader) follow(value []byte, kind Kind, at int) int {
 	case "mailto":
 		r.mailTo(value[i:], at)
 		return -1
-	case "javascript", "vbscript", "data", "view-source":
+	case "data":
+		r.data(value[i:], at)
+		return -1
+	case "javascript", "vbscript", "view-source":
 		r.script(value[i:], at)
 		return -1
 	default:
@@ -340,6 +346,23 @@ func (r *reader) script(value []byte, at int) {
 	c.kind, c.strict, c.base = Script, true, r.pos+int64(at)
 	c.scan(decoded, 0)
 	c.kind, c.strict, c.base = kind, strict, base
+}
+
+// data takes what is in a document that a reference holds whole (RFC 2397), as
+// far as there is room for it.
+func (r *reader) data(value []byte, at int) {
+	kind, content, _ := bytes.Cut(value, []byte(","))
+	if !hasPrefixFold(kind, "text/") && !hasPrefixFold(kind, "image/svg") && !hasPrefixFold(kind, "application/xhtml") {
+		return
+	}
+	if bytes.HasSuffix(bytes.ToLower(kind), []byte(";base64")) {
+		content, _ = percent(content)
+		content = bytes.TrimRight(content, "=")
+		content = content[:len(content)/4*4]
+		n, _ := base64.StdEncoding.Decode(content, content) // up to where it is none
+		content = content[:n]
+	}
+	r.script(content, at)
 }
 
 // css takes url() and @import of a style.

@@ -10,7 +10,7 @@ import (
 const (
 	maxText    = 2048 // octets of one URI that are looked at
 	maxPerHost = 8    // URIs of one host that are kept: one that repeats itself must not push out others
-	maxStored  = 160  // octets of text for each URI that may be kept; who needs more leaves less to the others
+	maxStored  = 128  // octets of text for each URI that may be kept; who needs more leaves less to the others
 	minStored  = 64   // octets of text that one is sure of
 )
 
@@ -58,7 +58,7 @@ type pieces struct {
 }
 
 // maxHosts bounds the spellings of hosts that are remembered at a time.
-const maxHosts = 128
+const maxHosts = 64
 
 // lookup makes a host of what was written, or remembers it. Nil is one that is
 // no host.

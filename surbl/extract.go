@@ -92,7 +92,7 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 
 // window is room for text at hand.
 type window struct {
-	raw  [16 << 10]byte
+	raw  [8 << 10]byte
 	text []byte // what HTML shows
 	gaps []gap
 }

@@ -134,6 +134,8 @@ func TestHTML(t *testing.T) {
 		{`<a href="www.evil.com/x">`, "link www.evil.com"},
 		{`<a href="mailto:a@evil.com?cc=b@evil.org">`, "mail a@evil.com; mail b@evil.org"},
 		{`<a href="javascript:location='http://evil.com/'">`, "script evil.com"},
+		{`<a href="data:text/html;base64,PGEgaHJlZj0iaHR0cDovL2V2aWwuY29tLyI+eDwvYT4=">`, "script evil.com"},
+		{`<a href="data:text/html,%3Ca href=http://evil.com/%3E">`, "script evil.com"},
 		{`<img src=http://img.com/a.gif srcset="http://a.com/1.jpg 1x, http://b.com/2.jpg 2x">`, "resource img.com; resource a.com; resource b.com"},
 		{`<form action="http://evil.com/login"><button formaction="https://evil.org">`, "form evil.com; form evil.org"},
 		{`<meta http-equiv=refresh content="0; url=http://evil.com/">`, "refresh evil.com"},
