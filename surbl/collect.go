@@ -117,12 +117,6 @@ func (c *collector) keep(p *pieces, n *named) int {
 	}
 	n.kept++
 	i := len(c.found.URIs)
-	switch {
-	case i == 0:
-		c.found.URIs = make([]URI, 0, min(16, c.x.cfg.URIs))
-	case i == cap(c.found.URIs):
-		c.found.URIs = slices.Grow(c.found.URIs, min(i, c.x.cfg.URIs-i))
-	}
 	c.byKey[key] = int32(i)
 	if room := max(minStored, maxStored*c.x.cfg.URIs-c.stored); len(p.text) > room {
 		if from := len(p.text) - len(p.path); bytes.HasSuffix(p.text, p.path) {
@@ -152,10 +146,16 @@ func (c *collector) keep(p *pieces, n *named) int {
 
 var slash = []byte("/")
 
-// finish orders what was found.
+// finish orders what was found, and leaves c as new.
 func (c *collector) finish() Links {
 	slices.SortStableFunc(c.found.URIs, func(a, b URI) int { return cmp.Compare(a.telling(), b.telling()) })
-	return c.found
+	found := c.found
+	found.URIs = append([]URI(nil), c.found.URIs...)
+	clear(c.found.URIs)
+	clear(c.byKey)
+	clear(c.byHost)
+	*c = collector{x: c.x, found: Links{URIs: c.found.URIs[:0]}, byKey: c.byKey, byHost: c.byHost, seed: c.seed, key: c.key[:0]}
+	return found
 }
 
 // lowerString is b in lower case; it allocates nothing for the usual schemes.

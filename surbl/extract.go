@@ -86,12 +86,13 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 		}
 		x.redirectors[r.Host] = append(x.redirectors[r.Host], r)
 	}
-	x.windows.New = func() any { return new(window) }
+	x.windows.New = func() any { return &window{c: newCollector(x)} }
 	return x, nil
 }
 
-// window is room for text at hand.
+// window is room for one extraction: for what was found, and for text at hand.
 type window struct {
+	c    *collector
 	raw  [8 << 10]byte
 	text []byte // what HTML shows
 	gaps []gap
@@ -112,19 +113,21 @@ func Extract(message io.ReadSeeker) (Links, error) { return standard().Extract(m
 
 // Text returns the URIs in plain text.
 func (x *Extractor) Text(text []byte) Links {
-	c := newCollector(x)
-	c.text(text)
-	return c.finish()
+	w := x.windows.Get().(*window)
+	w.c.text(text)
+	links := w.c.finish()
+	x.windows.Put(w)
+	return links
 }
 
 // HTML returns the URIs of an HTML document: those of its attributes and those
 // that its text names.
 func (x *Extractor) HTML(document []byte) Links {
-	c := newCollector(x)
 	w := x.windows.Get().(*window)
-	h := newReader(c, w)
+	h := newReader(w.c, w)
 	h.all(document)
 	h.release(w)
+	links := w.c.finish()
 	x.windows.Put(w)
-	return c.finish()
+	return links
 }

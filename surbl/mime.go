@@ -23,9 +23,12 @@ const maxHeader = 64 << 10
 // Extract returns what a message links to, from its start. An error is one of
 // message, never of its content.
 func (x *Extractor) Extract(message io.ReadSeeker) (Links, error) {
-	c := newCollector(x)
 	w := x.windows.Get().(*window)
-	defer x.windows.Put(w)
+	c := w.c
+	defer func() {
+		c.finish() // after an error, or a panic of message: the room is used again
+		x.windows.Put(w)
+	}()
 	s := &scan{c: c, w: w, src: &source{r: message, left: x.cfg.Bytes}}
 	if err := rewind(message); err != nil {
 		return Links{}, err

@@ -26,13 +26,15 @@ func decodeReferences(dst, b []byte) []byte {
 			dst, n = append(dst, '&'), 5
 		case len(b) > 2 && b[1] == '#':
 			dst, n = numeric(dst, b)
-		case len(b) > 5 && string(b[:6]) == "&nbsp;":
-			dst, n = append(dst, "\u00a0"...), 6
 		default:
-			if end := bytes.IndexByte(b[:min(len(b), maxReference)], ';'); end > 1 {
-				if s := html.UnescapeString(string(b[:end+1])); !strings.HasPrefix(s, "&") && !strings.HasSuffix(s, ";") || s == ";" {
-					dst, n = append(dst, s...), end+1
-				}
+			end := bytes.IndexByte(b[:min(len(b), maxReference)], ';')
+			if end <= 1 {
+				break
+			}
+			if s := common(b[1:end]); s != "" {
+				dst, n = append(dst, s...), end+1
+			} else if s := html.UnescapeString(string(b[:end+1])); !strings.HasPrefix(s, "&") && !strings.HasSuffix(s, ";") || s == ";" {
+				dst, n = append(dst, s...), end+1
 			}
 		}
 		if n == 0 {
@@ -40,6 +42,31 @@ func decodeReferences(dst, b []byte) []byte {
 		}
 		b = b[n:]
 	}
+}
+
+// common is the character of a reference that mail is full of, "" for others.
+func common(name []byte) string {
+	switch string(name) {
+	case "nbsp":
+		return "\u00a0"
+	case "lt":
+		return "<"
+	case "gt":
+		return ">"
+	case "quot":
+		return `"`
+	case "zwnj":
+		return "\u200c"
+	case "mdash":
+		return "\u2014"
+	case "ndash":
+		return "\u2013"
+	case "rsquo":
+		return "\u2019"
+	case "copy":
+		return "\u00a9"
+	}
+	return ""
 }
 
 // numeric appends the character of the numeric reference that b begins with,
