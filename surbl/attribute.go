@@ -104,7 +104,8 @@ func (r *reader) attribute(name, value []byte, at int) {
 		return
 	}
 	var room [maxName]byte
-	switch string(appendLower(room[:0], name)) {
+	lower := appendLower(room[:0], name)
+	switch string(lower) {
 	case "href", "xlink:href":
 		kind := Link
 		switch string(r.tag) {
@@ -151,6 +152,10 @@ func (r *reader) attribute(name, value []byte, at int) {
 		}
 	case "srcdoc":
 		r.show(append(decodeReferences(nil, r.decode(value)), '\n'), r.pos+int64(at))
+	default:
+		if lower[0] == 'o' && lower[1] == 'n' {
+			r.script(r.decode(value), at) // onclick and the like
+		}
 	}
 }
 

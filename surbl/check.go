@@ -85,6 +85,9 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	for _, f := range res.Failures {
 		v.Facts = fact(v.Facts, f.Zone, "failed: "+clean(f.Err.Error()))
 	}
+	if n := res.Links.More + res.Unasked; n > 0 || res.Links.Cut {
+		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for; content left unread: %v", n, res.Links.Cut))
+	}
 	if len(res.Listings) == 0 {
 		return v, nil
 	}

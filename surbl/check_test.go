@@ -49,6 +49,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// What a message has too much of is told: it may hide behind the rest.
+func TestUnseen(t *testing.T) {
+	l := newLists(t, surbl.Config{Resolver: &world{}, Lookups: 2, Zones: []surbl.Zone{surbl.SURBL()}})
+	s := newSite(t, l.Check())
+	s.play(open + "C: Subject: x\nC: \nC: a.com b.com c.com d.com\nC: .\nS: 250")
+	if got, want := s.verdict("surbl").Facts["unseen"], "2 URIs or questions more than there is room for; content left unread: false"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestOutbound(t *testing.T) {
 	w := &world{a: map[string]string{"evil.com.multi.example": "127.0.0.8"}}
 	multi := surbl.SURBL()

@@ -13,14 +13,14 @@ import (
 // others upload are not among them.
 func DefaultExempt() []string {
 	return strings.Fields(`
-		adobe.com amazon.com amazon.de amazon.co.uk apache.org apple.com aol.com baidu.com bbc.co.uk bbc.com bing.com booking.com
-		cnn.com debian.org dhl.com dropbox.com ebay.com ebay.de ebay.co.uk facebook.com fbcdn.net fedex.com gmail.com gmx.de gmx.net
-		gnu.org googlemail.com gstatic.com hotmail.com ibm.com icloud.com ietf.org instagram.com intel.com
-		kernel.org licdn.com linkedin.com live.com mail.ru mastercard.com microsoft.com microsoftonline.com mozilla.org msn.com
+		amazon.com amazon.de amazon.co.uk apache.org apple.com aol.com baidu.com bbc.co.uk bbc.com bing.com booking.com
+		cnn.com debian.org dhl.com ebay.com ebay.de ebay.co.uk facebook.com fbcdn.net fedex.com gmail.com gmx.de gmx.net
+		gnu.org googlemail.com gstatic.com hotmail.com ibm.com ietf.org instagram.com intel.com
+		kernel.org licdn.com linkedin.com mastercard.com microsoft.com microsoftonline.com mozilla.org msn.com
 		netflix.com nytimes.com office.com office365.com openssl.org oracle.com outlook.com paypal.com pinterest.com postfix.org
-		proton.me python.org qq.com reddit.com redhat.com samsung.com slack.com sourceforge.net spotify.com stackoverflow.com
+		proton.me python.org qq.com reddit.com redhat.com samsung.com slack.com spotify.com stackoverflow.com
 		tiktok.com twitter.com ubuntu.com ups.com usps.com visa.com w3.org web.de whatsapp.com wikipedia.org wikimedia.org x.com
-		yahoo.com yahoo.co.jp yahoo.co.uk yandex.ru youtube.com zoom.us`)
+		yahoo.com yahoo.co.jp yahoo.co.uk youtube.com zoom.us`)
 }
 
 // ReadExempt reads domains from a file for Config.Exempt, one a line, "#"

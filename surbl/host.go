@@ -15,6 +15,7 @@ type host struct {
 	addr   netip.Addr
 	domain string // registered
 	listed bool   // name ends in a suffix of the list
+	suffix bool   // and is one
 	hidden Hidden
 }
 
@@ -61,7 +62,7 @@ func (x *Extractor) host(written []byte) (h host, ok bool) {
 		h.hidden |= scripts(name)
 	}
 	h.name = name
-	h.domain, h.listed = x.suffixes.Registered(name)
+	h.domain, h.suffix, h.listed = x.suffixes.registered(name)
 	return h, true
 }
 

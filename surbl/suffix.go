@@ -108,6 +108,12 @@ func lines(r io.Reader, each func(n int, line string) error) error {
 // a suffix. listed is false where no rule of a list fits it, so that its last
 // label is taken for the suffix.
 func (s *Suffixes) Registered(name string) (registered string, listed bool) {
+	registered, _, listed = s.registered(name)
+	return registered, listed
+}
+
+// registered is Registered, and whether name is a suffix.
+func (s *Suffixes) registered(name string) (registered string, whole, listed bool) {
 	suffix, listed := s.suffix(name)
 	if len(s.more) > 0 {
 		// The longest name of the list that name ends in counts.
@@ -124,10 +130,10 @@ func (s *Suffixes) Registered(name string) (registered string, listed bool) {
 		}
 	}
 	if len(suffix) >= len(name) {
-		return name, listed
+		return name, true, listed
 	}
 	before := name[:len(name)-len(suffix)-1]
-	return name[strings.LastIndexByte(before, '.')+1:], listed
+	return name[strings.LastIndexByte(before, '.')+1:], false, listed
 }
 
 // suffix is the public suffix of name (https://publicsuffix.org/list/,

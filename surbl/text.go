@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -199,7 +198,7 @@ func plausible(n *named) bool {
 	if n.addr.IsValid() {
 		return n.hidden&Number == 0 // else it is a version, a price, a date
 	}
-	return n.listed && strings.IndexByte(n.name, '.') > 0
+	return n.listed && !n.suffix
 }
 
 // mixed reports whether a label has letters of ASCII beside letters of scripts

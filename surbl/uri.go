@@ -78,7 +78,7 @@ const (
 	Compatible                     // full-width letters, ideographic dots and the like
 	Backslash                      // backslashes, or a number of slashes other than two
 	Defanged                       // hxxp, [.]
-	Redirected                     // a known redirector, or inside one
+	Redirected                     // has another URI inside it, or is inside one
 	Shortened                      // a known shortener, whose target is not in the URI
 )
 
