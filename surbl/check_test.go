@@ -36,8 +36,17 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLists(t, surbl.Config{Resolver: w, Zones: []surbl.Zone{multi}})
-			s := newSite(t, l.Check())
+			var listings int
+			s := newSite(t, l.Check(), smtpguard.Check{Name: "after", Done: func(_ context.Context, tx *smtpguard.Transaction, _ smtpguard.Outcome) {
+				if res := l.ResultOf(tx); res != nil {
+					listings = len(res.Listings)
+				}
+			}})
 			s.play(tt.script)
+			s.srv.Close()
+			if (listings > 0) != (tt.reason != "") {
+				t.Errorf("%d listings left for others", listings)
+			}
 			v := s.verdict("surbl")
 			if v.Reason != tt.reason || v.Error != "" || tt.fails != strings.Contains(v.Facts["multi.example"], "failed: ") {
 				t.Errorf("verdict %+v", v)

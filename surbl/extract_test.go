@@ -150,6 +150,16 @@ func TestHTML(t *testing.T) {
 		{`<!-- http://hidden.com --><!--[if mso]><a href="http://evil.com">x</a><![endif]-->`, "link evil.com"},
 		{`<p>see <http://evil.com/></p>`, "plain evil.com"},
 		{`<b onclick="location='http://evil.com/'">x</b>`, "script evil.com"},
+		{`<a href="http://u:p@evil.com:8080/x"><a href="http://[2001:db8::1]:80/"><a href="http://evil.org:80"><a href="http://evil.net;x/">`,
+			"link evil.com (userinfo); link 2001:db8::1; link evil.org; link evil.net"},
+		{`<meta http-equiv=refresh content="5; http://evil.com/">`, "refresh evil.com"},
+		{`<a href="https://www.bing.com/ck/a?u=a1aHR0cHM6Ly9ldmlsLmNvbS8&ntb=1">www.evil.com</a>`,
+			"link www.bing.com (redirector); plain www.evil.com; inner evil.com (redirector) via www.bing.com"},
+		{`<a href="https://www.bing.com/ck/a?u=a1aHR0cHM6Ly9ldmlsLmNvbS8&ntb=1">www.bank.com</a>`,
+			"link www.bing.com (mismatch, redirector); plain www.bank.com; inner evil.com (redirector) via www.bing.com"},
+		{`<a href="http://evil.com/">1.2.3.4</a>`, "link evil.com (mismatch); bare 1.2.3.4"},
+		{`<a href="a@evil.com">`, "mail a@evil.com"},
+		{`&#xh; &#99999999; &#0; &bogus; &lt;&gt;&quot;&zwnj;&mdash;&ndash;&rsquo;&copy;&hellip;`, ""},
 		{`<title>evil.com</title>`, "bare evil.com"},
 		{`<svg><a xlink:href="http://evil.com">`, "link evil.com"},
 		{`<a href="http://evil.com/" href="http://second.com/">`, "link evil.com; link second.com"},
@@ -183,6 +193,14 @@ func TestExtract(t *testing.T) {
 		{"calendar", mail("Content-Type: text/calendar", "", "BEGIN:VEVENT", "DESCRIPTION:join http://evi", " l.com/now", "END:VEVENT"), "plain evil.com", false},
 		{"flowed", mail("Content-Type: text/plain; format=flowed; delsp=yes", "", "http://evi ", "l.com/now"), "plain evil.com", false},
 		{"character set", mail("Content-Type: text/plain; charset=utf-16be", "Content-Transfer-Encoding: base64", "", "AGgAdAB0AHAAOgAvAC8AZQB2AGkAbAAuAGMAbwBt"), "plain evil.com", false},
+		{"byte order mark", mail("Content-Type: text/plain", "Content-Transfer-Encoding: base64", "", "//5oAHQAdABwADoALwAvAGUAdgBpAGwALgBjAG8AbQA="), "plain evil.com", false},
+		{"an escaped line end", mail("Content-Type: text/calendar", "", `DESCRIPTION:evil.com\nnext`), "bare evil.com", false},
+		{"lines that end in LF", strings.NewReader("Content-Type: text/calendar\n\nDESCRIPTION:http://evi\n l.com/\n"), "plain evil.com", false},
+		{"a card by its name", mail("Content-Type: application/octet-stream", "Content-Disposition: attachment; filename=a.vcf", "", "URL:http://evil.com"), "plain evil.com", false},
+		{"a type cut off", mail("Content-Type: multipart/mixed; boundary", "", "http://evil.com"), "plain evil.com", true},
+		{"a type with rubbish", mail("Content-Type: text/html; =", "", "<a href=http://evil.com>"), "link evil.com", false},
+		{"an encoding that nobody has", mail("Content-Transfer-Encoding: rot13", "", "http://evil.com"), "plain evil.com", false},
+		{"a character set that nobody has", mail("Content-Type: text/plain; charset=klingon", "", "http://evil.com"), "plain evil.com", false},
 		{"attached page", mail("Content-Type: application/octet-stream; name=invoice.html", "", "<a href=http://evil.com>"), "link evil.com", false},
 		{"page in disguise", mail("Content-Type: application/octet-stream", "", "<html><a href=http://evil.com>"), "link evil.com", false},
 		{"picture", mail("Content-Type: image/png", "", "http://evil.com"), "", false},
@@ -275,6 +293,29 @@ func TestLarge(t *testing.T) {
 	links, err := surbl.Extract(mail("", big+" http://evil.com/"))
 	if got := briefs(links); got != "plain evil.com" || err != nil {
 		t.Errorf("%s, error %v", got, err)
+	}
+}
+
+// TestFolded has lines that were folded within a host joined wherever the
+// windows end in which they are read.
+func TestFolded(t *testing.T) {
+	for _, tt := range []struct{ kind, fold string }{{"text/calendar", "\r\n "}, {"text/calendar", "\n\t"}, {"text/plain; format=flowed; delsp=yes", " \r\n"}} {
+		for pad := range 40 {
+			var b strings.Builder
+			b.WriteString("Content-Type: " + tt.kind + "\r\n\r\n" + strings.Repeat("x", pad))
+			for i := range 900 {
+				fmt.Fprintf(&b, "\r\nhttp://ho%sst%d.com/", tt.fold, i%90)
+			}
+			links, err := surbl.Extract(strings.NewReader(b.String()))
+			if err != nil || len(links.URIs) != 90 {
+				t.Fatalf("%s, %d: %d URIs, error %v", tt.kind, pad, len(links.URIs), err)
+			}
+			for _, u := range links.URIs {
+				if u.Times != 10 || !strings.HasPrefix(u.Host, "host") {
+					t.Fatalf("%s, %d: %+v", tt.kind, pad, u)
+				}
+			}
+		}
 	}
 }
 

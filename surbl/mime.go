@@ -133,11 +133,9 @@ func (s *scan) entity(e *message.Entity, err error, depth int) {
 		return
 	}
 	kind, params, bad := e.Header.ContentType()
-	if bad != nil && kind == "" {
-		kind = "text/plain"
-		if v := e.Header.Get("Content-Type"); hasPrefixFold([]byte(v), "text/html") {
-			kind = "text/html"
-		} else if hasPrefixFold([]byte(v), "multipart/") {
+	if bad != nil { // kind is then the whole field
+		kind, _, _ = strings.Cut(kind, ";")
+		if kind = strings.ToLower(strings.TrimSpace(kind)); strings.HasPrefix(kind, "multipart/") {
 			s.c.found.Broken = true
 			return
 		}
