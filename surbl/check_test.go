@@ -36,16 +36,17 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLists(t, surbl.Config{Resolver: w, Zones: []surbl.Zone{multi}})
-			var listings int
+			left := make(chan int, 1)
 			s := newSite(t, l.Check(), smtpguard.Check{Name: "after", Done: func(_ context.Context, tx *smtpguard.Transaction, _ smtpguard.Outcome) {
+				n := 0
 				if res := l.ResultOf(tx); res != nil {
-					listings = len(res.Listings)
+					n = len(res.Listings)
 				}
+				left <- n
 			}})
 			s.play(tt.script)
-			s.srv.Close()
-			if (listings > 0) != (tt.reason != "") {
-				t.Errorf("%d listings left for others", listings)
+			if n := <-left; (n > 0) != (tt.reason != "") {
+				t.Errorf("%d listings left for others", n)
 			}
 			v := s.verdict("surbl")
 			if v.Reason != tt.reason || v.Error != "" || tt.fails != strings.Contains(v.Facts["multi.example"], "failed: ") {
