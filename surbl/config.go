@@ -1,0 +1,397 @@
+package surbl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/smtpguard/smtpguard"
+	"github.com/smtpguard/smtpguard/internal/dnslist"
+	"github.com/smtpguard/smtpguard/internal/domain"
+)
+
+// Resolver is what lists are asked through, and what finds the addresses of
+// hosts where a zone has Hosted. It must not be a public one: most operators
+// refuse those. One that has LookupEach, as package dnsbl has it, is asked for
+// many names at once.
+type Resolver interface {
+	dnslist.Resolver
+}
+
+var _ Resolver = (*net.Resolver)(nil)
+
+// NameServers is what a Resolver is besides where a zone has Served.
+type NameServers interface {
+	LookupNS(ctx context.Context, name string) ([]*net.NS, error)
+}
+
+// Config says which lists are asked, and what their answers do. The zero value
+// of a field means its default.
+type Config struct {
+	Name     string   // of the check, and in events; "surbl"
+	Resolver Resolver // required where there are Zones
+	Zones    []Zone   // up to 64
+	Local    []Local  // lists of one's own, asked first
+
+	Extract Extraction
+
+	// Exempt are registered domains that are not looked up. Nil is
+	// [DefaultExempt]; an empty slice is none.
+	Exempt []string
+
+	// Limits are sums of weights from which on an action is due; each code of each
+	// zone counts once a message. The zero Limits leaves weights to
+	// [smtpguard.Score].
+	Limits Limits
+
+	Lookups int           // questions about one message, the most telling URIs first; 300
+	Timeout time.Duration // of all of them; 5 s
+	Pending int           // questions under way, beyond which none is asked; 10,000
+
+	Health Health
+
+	// Observe hears of zones set aside and taken back, and from the check of
+	// outbound mail of accounts that send listed links. It must not block; what
+	// smtpguard.Config.Observe has will do.
+	Observe func(smtpguard.Event)
+}
+
+// Limits are sums of weights that do what they are called. 0 means never. The
+// strongest that is reached acts.
+type Limits struct{ Quarantine, Defer, Reject float64 }
+
+// Health says how zones are watched. The zero value of a field means its default.
+type Health struct {
+	Every  time.Duration // between two tests of a zone, less or more a fifth; 15 minutes, negative: no tests
+	Retry  time.Duration // a zone is set aside at first; 1 minute
+	Errors int           // lookups failed in a row until a zone is set aside without a test; 10
+}
+
+// Local is a list of one's own: a set of package blocklist, say.
+type Local struct {
+	Name   string
+	Find   func(u *URI) (means string, listed bool) // required; must not block
+	Weight float64
+	Action smtpguard.Action // with neither this nor a Weight, Reject
+	Reply  string           // as in Code
+}
+
+// Zone is one DNS list.
+type Zone struct {
+	Name   string // in logs and replies; Domain where empty
+	Domain string // "multi.surbl.org"
+	Prefix string // before Key and Domain: "_email"
+	Key    Key    // a paid key, before Domain
+
+	Lists Subject // required: what is asked for
+	Hash  Hash    // of mail addresses, where Lists has Address
+
+	Codes    []Code // none is 127.0.0.2, which rejects
+	Refusals []Refusal
+
+	// TestListed is what is always listed, TestUnlisted what never is, as they are
+	// asked for. The defaults are those of RFC 5782, section 5, "TEST" and "INVALID",
+	// or 127.0.0.2 and 127.0.0.1 in a list of addresses alone; "-" is for a list that
+	// has none.
+	TestListed, TestUnlisted string
+}
+
+// Subject is what of a URI a zone is asked for: one or several of these.
+type Subject uint8
+
+const (
+	Domain  Subject = 1 << iota // the registered domain, of mail addresses too
+	Host                        // the whole host, of mail addresses too
+	Literal                     // the address that is the host; a list of domains alone must not be asked for it
+	Hosted                      // the addresses of the host, which are looked up first
+	Served                      // the addresses of the name servers of the registered domain, likewise
+	Address                     // a hash of a mail address
+)
+
+// Code is one meaning of answers.
+type Code struct {
+	// Answer says which: "127.0.0.2"; a range "127.0.1.4-7" in any octet;
+	// "127.0.*.3"; or bits of the last octet that must all be set, "127.0.0.&8".
+	Answer string
+	Means  string // in words: "phishing"
+
+	Weight float64          // into Verdict.Score and the sum for Config.Limits
+	Action smtpguard.Action // what a listing does, whatever the sum
+
+	// Reply is what the client reads where the listing decides. {uri} is the URI,
+	// defanged; {subject} is what is listed, {zone} the list's Name, {means} is
+	// Means. "" is a text of ours.
+	Reply string
+}
+
+// Refusal is an answer that is an error, with its meaning in words.
+type Refusal struct {
+	Answer string // as in Code, without bits
+	Means  string
+}
+
+// Key is a paid key. It is written as "***", so that it does not get into logs.
+type Key string
+
+// String returns "***", or "" for no key.
+func (k Key) String() string {
+	if k == "" {
+		return ""
+	}
+	return "***"
+}
+
+// GoString is String, for %#v.
+func (k Key) GoString() string { return `"` + k.String() + `"` }
+
+// MarshalText is String, for encodings.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// Lists are compiled zones. They are safe for concurrent use.
+type Lists struct {
+	cfg     Config
+	extract *Extractor
+	exempt  map[string]struct{}
+	zones   []*zone
+	asker   dnslist.Asker
+	servers NameServers // nil where no zone needs them
+	key     smtpguard.Key[*Result]
+}
+
+// zone is a compiled Zone.
+type zone struct {
+	Zone
+	list dnslist.List
+}
+
+const maxZones = 64
+
+// New compiles cfg. It reports everything that is wrong with it, and asks
+// nothing.
+func New(cfg Config) (*Lists, error) {
+	l := &Lists{cfg: cfg, exempt: make(map[string]struct{})}
+	var errs []error
+	bad := func(field, why string) { errs = append(errs, fmt.Errorf("surbl: Config.%s %s", field, why)) }
+	l.cfg.defaults(bad)
+	x, err := NewExtractor(cfg.Extract)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	l.extract = x
+	for i, name := range l.cfg.Exempt {
+		normal, err := domain.Normal(name)
+		if err != nil {
+			bad(fmt.Sprintf("Exempt[%d]", i), "is no domain name")
+		}
+		l.exempt[normal] = struct{}{}
+	}
+	if len(cfg.Zones) > maxZones {
+		bad("Zones", fmt.Sprintf("are %d: must be at most %d", len(cfg.Zones), maxZones))
+	}
+	if len(cfg.Zones)+len(cfg.Local) == 0 {
+		bad("Zones", "are missing, and so are Local")
+	}
+	for i := range cfg.Zones {
+		z := &zone{Zone: cfg.Zones[i]}
+		z.compile(func(field, why string) { bad(fmt.Sprintf("Zones[%d].%s", i, field), why) })
+		if slices.ContainsFunc(l.zones, func(other *zone) bool { return other.Name == z.Name }) {
+			bad(fmt.Sprintf("Zones[%d].Name", i), fmt.Sprintf("%q is another zone's too", z.Name))
+		}
+		l.zones = append(l.zones, z)
+		if z.Lists&Served != 0 {
+			var ok bool
+			if l.servers, ok = cfg.Resolver.(NameServers); !ok && cfg.Resolver != nil {
+				bad("Resolver", fmt.Sprintf("has no LookupNS, which Zones[%d].Lists needs", i))
+			}
+		}
+	}
+	l.asker = dnslist.Asker{Resolver: cfg.Resolver, Timeout: l.cfg.Timeout, Pending: l.cfg.Pending,
+		Errors: l.cfg.Health.Errors, Retry: l.cfg.Health.Retry, Every: l.cfg.Health.Every, Told: l.told}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Config) defaults(bad func(field, why string)) {
+	if c.Name == "" {
+		c.Name = "surbl"
+	}
+	if c.Resolver == nil && len(c.Zones) > 0 {
+		bad("Resolver", "is missing")
+	}
+	if c.Exempt == nil {
+		c.Exempt = DefaultExempt()
+	}
+	for _, n := range []struct {
+		field    string
+		value    *int
+		fallback int
+	}{{"Lookups", &c.Lookups, 300}, {"Pending", &c.Pending, 10000}, {"Health.Errors", &c.Health.Errors, 10}} {
+		if *n.value < 0 {
+			bad(n.field, "must not be negative")
+		} else if *n.value == 0 {
+			*n.value = n.fallback
+		}
+	}
+	for _, d := range []struct {
+		field    string
+		value    *time.Duration
+		fallback time.Duration
+	}{{"Timeout", &c.Timeout, 5 * time.Second}, {"Health.Retry", &c.Health.Retry, time.Minute}, {"", &c.Health.Every, 15 * time.Minute}} {
+		if *d.value < 0 && d.field != "" {
+			bad(d.field, "must not be negative")
+		} else if *d.value == 0 {
+			*d.value = d.fallback
+		}
+	}
+	for _, l := range []struct {
+		name  string
+		value float64
+	}{{"Quarantine", c.Limits.Quarantine}, {"Defer", c.Limits.Defer}, {"Reject", c.Limits.Reject}} {
+		if !(l.value >= 0) || math.IsInf(l.value, 0) {
+			bad("Limits."+l.name, "must be 0 or more, and finite")
+		}
+	}
+	c.Local = slices.Clone(c.Local)
+	for i := range c.Local {
+		field := fmt.Sprintf("Local[%d].", i)
+		lo := &c.Local[i]
+		if lo.Name == "" || lo.Name != clean(lo.Name) {
+			bad(field+"Name", "is missing, or has characters that replies cannot have")
+		}
+		if lo.Find == nil {
+			bad(field+"Find", "is missing")
+		}
+		if lo.Weight == 0 && lo.Action == smtpguard.Continue {
+			lo.Action = smtpguard.Reject
+		}
+		vet(Code{Weight: lo.Weight, Action: lo.Action, Reply: lo.Reply}, func(f, why string) { bad(field+f, why) })
+	}
+}
+
+func (z *zone) compile(bad func(field, why string)) {
+	name, err := domain.Normal(z.Domain)
+	if err != nil {
+		bad("Domain", "is no domain name")
+	}
+	if z.Name == "" {
+		z.Name = name
+	}
+	if z.Name != clean(z.Name) {
+		bad("Name", "has characters that replies cannot have")
+	}
+	suffix := "." + name + "."
+	if z.Key != "" {
+		key, err := domain.Normal(string(z.Key))
+		if err != nil || strings.HasPrefix(string(z.Key), "*") {
+			bad("Key", "is no label of a name")
+		}
+		suffix = "." + key + suffix
+	}
+	if z.Prefix != "" {
+		prefix, err := domain.Normal(z.Prefix)
+		if err != nil {
+			bad("Prefix", "is no label of a name")
+		}
+		suffix = "." + prefix + suffix
+	}
+	if len(suffix) > 150 {
+		bad("Domain", "leaves no room for a host")
+	}
+	if z.Lists == 0 || z.Lists >= Address<<1 {
+		bad("Lists", "must be Domain, Host, Literal, Hosted, Served, Address, or several of them")
+	}
+	if z.Lists&Address != 0 {
+		z.Hash.vet(bad)
+	}
+	z.list.Name, z.list.Suffix, z.list.Secret = z.Name, suffix, string(z.Key)
+	z.compileCodes(bad)
+	z.compileTests(bad)
+}
+
+func (z *zone) compileCodes(bad func(field, why string)) {
+	z.Codes = slices.Clone(z.Codes)
+	if len(z.Codes) == 0 {
+		z.Codes = []Code{{Answer: "127.0.0.2", Action: smtpguard.Reject}}
+	}
+	patterns := make([]dnslist.Pattern, len(z.Codes))
+	for i := range z.Codes {
+		c := &z.Codes[i]
+		var err error
+		if patterns[i], err = dnslist.ParsePattern(c.Answer); err != nil {
+			bad(fmt.Sprintf("Codes[%d].Answer", i), fmt.Sprintf("%q: %v", c.Answer, err))
+		}
+		c.Means = clean(c.Means)
+		vet(*c, func(f, why string) { bad(fmt.Sprintf("Codes[%d].%s", i, f), why) })
+	}
+	refusals := make([]dnslist.Refusal, len(z.Refusals))
+	for i, r := range z.Refusals {
+		p, err := dnslist.ParsePattern(r.Answer)
+		if err != nil {
+			bad(fmt.Sprintf("Refusals[%d].Answer", i), fmt.Sprintf("%q: %v", r.Answer, err))
+		}
+		refusals[i] = dnslist.Refusal{Pattern: p, Means: clean(r.Means)}
+	}
+	var err error
+	if z.list.Codes, err = dnslist.NewCodes(patterns, refusals); err != nil {
+		bad("Codes", err.Error())
+	}
+}
+
+// vet reports what is wrong with what a listing does.
+func vet(c Code, bad func(field, why string)) {
+	if math.IsNaN(c.Weight) || math.IsInf(c.Weight, 0) {
+		bad("Weight", "is not finite")
+	}
+	if c.Action < smtpguard.Continue || c.Action > smtpguard.Disconnect {
+		bad("Action", "is no action")
+	}
+	rest := strings.NewReplacer("{uri}", "", "{subject}", "", "{zone}", "", "{means}", "").Replace(c.Reply)
+	if strings.ContainsAny(rest, "{}") || rest != clean(rest) {
+		bad("Reply", "has braces that are not {uri}, {subject}, {zone} or {means}, or characters that replies cannot have")
+	}
+}
+
+func (z *zone) compileTests(bad func(field, why string)) {
+	addresses := z.Lists&(Domain|Host|Address) == 0
+	for _, p := range []struct {
+		field, value, domain, addr string
+		set                        func(name string)
+	}{
+		{"TestListed", z.TestListed, "test", "127.0.0.2", func(name string) { z.list.Listed = name }},
+		{"TestUnlisted", z.TestUnlisted, "invalid", "127.0.0.1", func(name string) { z.list.Unlisted = []string{name} }},
+	} {
+		point := p.value
+		if point == "" {
+			if point = p.domain; addresses {
+				point = p.addr
+			}
+		}
+		if addr, err := netip.ParseAddr(point); err == nil {
+			p.set(string(dnslist.AppendAddr(nil, addr)))
+		} else if name, err := domain.Normal(point); err == nil {
+			p.set(name)
+		} else if point != "-" {
+			bad(p.field, fmt.Sprintf("%q is nothing a zone lists", point))
+		}
+	}
+}
+
+// clean makes text fit for a reply and a log: printable ASCII on one line, of at
+// most 300 octets.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 300)]
+}
