@@ -43,6 +43,7 @@ type Config struct {
 	Inbound     Inbound     `yaml:"authentication"`
 	Identity    Identity    `yaml:"identity"`
 	DNSLists    DNSLists    `yaml:"dns-lists"`
+	URILists    URILists    `yaml:"uri-lists"`
 	Redis       Redis       `yaml:"redis"`
 
 	Hello  helloPolicy `yaml:"hello"`
@@ -282,6 +283,26 @@ type DNSZone struct {
 	Lists  []zoneKind `yaml:"lists"`
 	Action action     `yaml:"action"`
 	Codes  []Code     `yaml:"codes"`
+}
+
+// URILists are public lists of what messages link to.
+type URILists struct {
+	Zones  []URIZone `yaml:"zones"`
+	Limits struct {
+		Quarantine float64 `yaml:"quarantine"`
+		Defer      float64 `yaml:"defer"`
+		Reject     float64 `yaml:"reject"`
+	} `yaml:"limits"`
+	Exempt []string `yaml:"exempt"`
+}
+
+// URIZone is one of them.
+type URIZone struct {
+	Name   string `yaml:"name"`
+	Preset string `yaml:"preset"`
+	Domain string `yaml:"domain"`
+	Key    string `yaml:"key"`
+	Codes  []Code `yaml:"codes"`
 }
 
 // Code is what an answer of a zone means.

@@ -63,6 +63,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want.Octets.Rules = []OctetRule{}
 	want.Inbound = Inbound{Mode: monitored, Most: action(smtpguard.Reject), Forwarders: []network{}, Sealers: []string{}, Gateways: []network{}}
+	want.URILists.Zones, want.URILists.Exempt = []URIZone{}, []string{}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}
 	want.Resolver.Budget.Queries, want.Resolver.Budget.Time, want.Resolver.Budget.Octets = 200, duration(20*time.Second), 1<<20
@@ -232,6 +233,8 @@ func TestBadFiles(t *testing.T) {
 		"authentication: {mode: maybe}":                                 `1:24: authentication.mode: "maybe" is none of enforce, monitor, none`,
 		"authentication: {mode: enforce, sealers: ['a b']}":             `authentication: Config.Sealers[0] "a b" is no domain name`,
 		"identity: {check: enforce, rules: {odd: reject}}":              `1:35: identity.rules: `,
+		"uri-lists: {zones: [{preset: zen}]}":                           `uri-lists.zones[0]: "zen" is none of spamhaus-dbl, surbl, uribl`,
+		"uri-lists: {zones: [{name: a}]}":                               `uri-lists.zones[0]: `,
 		"dns-lists: {zones: [{preset: zen}]}":                           `dns-lists.zones[0]: "zen" is none of barracuda,`,
 		"dns-lists: {zones: [{domain: bl.example}]}":                    `dns-lists.zones[0]: `,
 		"dns-lists: {watch: [192.0.2.1]}":                               `1:20: dns-lists.watch: there are no zones`,

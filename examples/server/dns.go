@@ -34,7 +34,7 @@ var presets = map[string]func() dnsbl.Zone{
 // newResolver asks the servers of cfg, or those of the system; who does not ask
 // DNS of anything has none.
 func newResolver(cfg *Config) (*resolver.Resolver, error) {
-	if cfg.Inbound.Mode == unlooked && cfg.Identity.Check == off && len(cfg.DNSLists.Zones) == 0 {
+	if cfg.Inbound.Mode == unlooked && cfg.Identity.Check == off && len(cfg.DNSLists.Zones)+len(cfg.URILists.Zones) == 0 {
 		return nil, nil
 	}
 	rc, err := cfg.Resolver.config()
@@ -118,31 +118,59 @@ func newIdentity(cfg *Config, dns iprev.Resolver) (*iprev.Checker, error) {
 	return iprev.New(ic)
 }
 
-// dnsChecks are those that ask DNS about clients from outside.
-func dnsChecks(cfg *Config, names *iprev.Checker, l *dnsLists) (checks []smtpguard.Check) {
+// background is what goes on behind the checks until it is closed.
+type background struct {
+	ctx  context.Context
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+func newBackground() *background {
+	b := new(background)
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b
+}
+
+func (b *background) run(f func(context.Context)) { b.done.Go(func() { f(b.ctx) }) }
+
+func (b *background) close() {
+	b.stop()
+	b.done.Wait()
+}
+
+// dnsChecks are those that ask DNS: about clients from outside, about who has
+// written their mail, and about what any mail links to.
+func dnsChecks(cfg *Config, dns *resolver.Resolver, work *background, log *slog.Logger) (checks []smtpguard.Check, err error) {
+	outside := fromServers(cfg)
+	names, err := newIdentity(cfg, named{dns, "iprev"})
+	if err != nil {
+		return nil, err
+	}
 	if names != nil {
-		c := smtpguard.When(fromServers(cfg), names.Check())
+		c := smtpguard.When(outside, names.Check())
 		if cfg.Identity.Check == note {
 			c = smtpguard.Shadow(c)
 		}
 		checks = append(checks, c)
 	}
-	if l != nil {
-		checks = append(checks, smtpguard.When(fromServers(cfg), l.check))
+	lists, err := work.newDNSLists(cfg, named{dns, "dnsbl"}, names, log)
+	if err != nil {
+		return nil, err
 	}
-	return checks
-}
-
-// dnsLists are public lists at work: their check, and what goes on behind it.
-type dnsLists struct {
-	check smtpguard.Check
-	done  sync.WaitGroup
-	stop  context.CancelFunc
+	if lists != nil {
+		checks = append(checks, smtpguard.When(outside, lists.Check()))
+	}
+	inbound, err := newInbound(cfg, named{dns, "verify"})
+	if err != nil {
+		return nil, err
+	}
+	uris, err := work.newURILists(cfg, named{dns, "surbl"}, log)
+	return slices.Concat(checks, inbound, uris), err
 }
 
 // newDNSLists begins to watch the zones of cfg, and our own addresses in them;
 // nil where cfg names none.
-func newDNSLists(cfg *Config, dns dnsbl.Resolver, names *iprev.Checker, log *slog.Logger) (*dnsLists, error) {
+func (b *background) newDNSLists(cfg *Config, dns dnsbl.Resolver, names *iprev.Checker, log *slog.Logger) (*dnsbl.Lists, error) {
 	if len(cfg.DNSLists.Zones) == 0 {
 		return nil, nil
 	}
@@ -158,25 +186,15 @@ func newDNSLists(cfg *Config, dns dnsbl.Resolver, names *iprev.Checker, log *slo
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	l := &dnsLists{check: zones.Check(), stop: stop}
-	l.done.Go(func() { _ = zones.Run(ctx) }) // ends with ctx
 	if addrs, domains := cfg.DNSLists.watched(); len(addrs)+len(domains) > 0 {
 		w, err := dnsbl.NewWatch(dnsbl.WatchConfig{Lists: zones, Addrs: addrs, Domains: domains, Observe: dc.Observe})
 		if err != nil {
-			l.close()
 			return nil, err
 		}
-		l.done.Go(func() { _ = w.Run(ctx) })
+		b.run(func(ctx context.Context) { _ = w.Run(ctx) }) // ends with ctx
 	}
-	return l, nil
-}
-
-func (l *dnsLists) close() {
-	if l != nil {
-		l.stop()
-		l.done.Wait()
-	}
+	b.run(func(ctx context.Context) { _ = zones.Run(ctx) })
+	return zones, nil
 }
 
 func (d *DNSLists) config(dns dnsbl.Resolver) (dc dnsbl.Config, err error) {

@@ -26,7 +26,7 @@ import (
 )
 
 // policy is what the server asks of every client and message, in order.
-func policy(rules *relay.Relay, limits limits, own *lists, auth, dns, inbound []smtpguard.Check) []smtpguard.Check {
+func policy(rules *relay.Relay, limits limits, own *lists, auth, asking []smtpguard.Check) []smtpguard.Check {
 	return slices.Concat([]smtpguard.Check{
 		limits.overload.Check(),
 		limits.concurrency.Check(),
@@ -34,7 +34,7 @@ func policy(rules *relay.Relay, limits limits, own *lists, auth, dns, inbound []
 		limits.rates.Check(),
 	}, auth, own.traps, []smtpguard.Check{
 		rules.Check(),
-	}, dns, inbound, []smtpguard.Check{
+	}, asking, []smtpguard.Check{
 		ownReturnPath(),
 		limits.logins.Check(), // behind all that have a word at AUTH
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/relay"
 	"github.com/smtpguard/smtpguard/resolver"
+	"github.com/smtpguard/smtpguard/surbl"
 	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
@@ -145,6 +146,16 @@ func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 		bad("is empty: none, note or enforce", "identity", "check")
 	} else if _, err := newIdentity(cfg, new(net.Resolver)); err != nil {
 		bad(short(err), "identity", "rules")
+	}
+	for i := range cfg.URILists.Zones {
+		one := URILists{Zones: cfg.URILists.Zones[i : i+1]}
+		uc, err := one.config(new(net.Resolver))
+		if err == nil {
+			_, err = surbl.New(uc)
+		}
+		if err != nil {
+			bad(short(err), "uri-lists", "zones", i)
+		}
 	}
 	fine := true
 	for i := range cfg.DNSLists.Zones {
@@ -344,7 +355,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: ", "resolver: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: ", "resolver: ", "surbl: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

@@ -215,7 +215,7 @@ type generation struct {
 	cfg       *Config
 	kit       material
 	own       *lists
-	public    *dnsLists
+	work      *background
 	dns       *resolver.Resolver // nil where nobody asks
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
@@ -253,19 +253,13 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		gen.abort()
 		return nil, err
 	}
-	names, err := newIdentity(cfg, named{gen.dns, "iprev"})
-	if err == nil {
-		gen.public, err = newDNSLists(cfg, named{gen.dns, "dnsbl"}, names, b.log)
-	}
-	var inbound []smtpguard.Check
-	if err == nil {
-		inbound, err = newInbound(cfg, named{gen.dns, "verify"})
-	}
+	gen.work = newBackground()
+	asking, err := dnsChecks(cfg, gen.dns, gen.work, b.log)
 	if err != nil {
 		gen.abort()
 		return nil, err
 	}
-	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, dnsChecks(cfg, names, gen.public), inbound)...)
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, asking)...)
 	if err != nil {
 		gen.abort()
 		return nil, err
@@ -346,7 +340,9 @@ func (gen *generation) shutdown(force context.Context) {
 	}
 	all.Wait()
 	gen.done.Wait()
-	gen.public.close()
+	if gen.work != nil {
+		gen.work.close()
+	}
 	gen.own.close()
 	if gen.dns != nil {
 		_ = gen.dns.Close() // it has nothing to lose
@@ -356,7 +352,9 @@ func (gen *generation) shutdown(force context.Context) {
 
 // abort closes what was begun, and leaves kit to the caller.
 func (gen *generation) abort() {
-	gen.public.close()
+	if gen.work != nil {
+		gen.work.close()
+	}
 	gen.own.close()
 	if gen.dns != nil {
 		_ = gen.dns.Close() // it has nothing to lose

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/smtpguard/smtpguard/internal/dnsd"
+	"github.com/smtpguard/smtpguard/internal/require"
+)
+
+// Mail by swaks that links to what is listed is refused, however it writes it, and the
+// log says which list; the same mail with a clean link is delivered.
+func TestURILists(t *testing.T) {
+	require.Program(t, "swaks")
+	addr := dnsd.Rbldnsd(t, map[string]string{
+		"multi.example:dnset": ":127.0.0.8:phishing\nbad-links.com\ntest.multi.example\n.xn--bcher-kva.com\n:127.0.0.8:\ntest\n",
+		"dbl.example:dnset":   ":127.0.1.4:phish\nalso-bad.com\ntest\n",
+	})
+	r := start(t, "", fmt.Sprintf(`
+resolver: {servers: [%q]}
+uri-lists:
+  zones:
+    - {name: multi, domain: multi.example, codes: [{answer: "127.0.0.&8", means: phishing, action: reject}]}
+    - {name: dbl, domain: dbl.example, codes: [{answer: 127.0.1.4, means: phish, action: reject}]}
+`, addr))
+	html := "<html><body><a href=\"http://www.%s/login\">here</a></body></html>"
+	message := func(kind, body string) string {
+		return "From: a@client.example\nTo: ann@example.org\nSubject: x\nMIME-Version: 1.0\nContent-Type: " + kind + "\n\n" + body + "\n"
+	}
+	for _, tt := range []struct {
+		name, list, data string
+	}{
+		{"plain text", "multi", message("text/plain", "See http://www.bad-links.com/login now")},
+		{"HTML", "multi", message("text/html", fmt.Sprintf(html, "bad-links.com"))},
+		{"base64 HTML", "dbl", message("text/html\nContent-Transfer-Encoding: base64", "PGh0bWw+PGJvZHk+PGEgaHJlZj0iaHR0cDovL3d3dy5hbHNvLWJhZC5jb20vbG9naW4iPmhlcmU8L2E+PC9ib2R5PjwvaHRtbD4=")},
+		{"quoted-printable across lines", "multi", message("text/plain\nContent-Transfer-Encoding: quoted-printable", "See http://www.bad-=\nlinks.com/login now")},
+		{"redirector", "multi", message("text/plain", "See https://www.google.com/url?q=http%3A%2F%2Fwww.bad-links.com%2Flogin")},
+		{"IDN", "multi", message("text/plain; charset=utf-8\nContent-Transfer-Encoding: base64", "U2VlIGh0dHA6Ly93d3cuYsO8Y2hlci5jb20vbG9naW4K")},
+		{"attached message", "multi", message("message/rfc822", "From: b@client.example\nSubject: y\n\nhttp://bad-links.com/")},
+		{"plain text, clean", "", message("text/plain", "See http://www.good-links.com/login now")},
+		{"HTML, clean", "", message("text/html", fmt.Sprintf(html, "good-links.com"))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := len(r.mail("example.org/ann"))
+			out, code := r.swaks("-s", r.addr["inbound"], "-f", "a@client.example", "-t", "ann@example.org", "--data", strings.ReplaceAll(tt.data, "\n", `\n`))
+			if refused := strings.Contains(out, "550 5.7.1"); refused != (tt.list != "") || (code == 0) == refused {
+				t.Fatalf("exit code %d:\n%s", code, out)
+			}
+			if got := len(r.mail("example.org/ann")) - before; got != 1 && tt.list == "" || got != 0 && tt.list != "" {
+				t.Errorf("%d messages were delivered", got)
+			}
+			if tt.list != "" {
+				r.until("the log names the list", func() bool { return strings.Contains(r.log.String(), "listed by "+tt.list) })
+			}
+		})
+	}
+}
