@@ -55,8 +55,14 @@ func newReader(c *collector, w *window) *reader {
 	return &reader{c: c, text: w.text[:0], gaps: w.gaps[:0], anchor: -1}
 }
 
-// release gives its room back.
-func (r *reader) release(w *window) { w.text, w.gaps = r.text[:0], r.gaps[:0] }
+// release gives its room back, unless it has grown by a document that came
+// whole.
+func (r *reader) release(w *window) {
+	w.gaps = r.gaps[:0]
+	if w.text = r.text[:0]; cap(w.text) > 4*maxShown {
+		w.text = nil
+	}
+}
 
 // all reads a whole document.
 func (r *reader) all(b []byte) {
@@ -283,7 +289,7 @@ func (r *reader) name(b []byte, at, i int, closing, last bool) int {
 	}
 	r.refresh, r.content = false, r.content[:0]
 	if !inline(r.tag) {
-		r.breakText(b, at)
+		r.breakText()
 	}
 	if string(r.tag) == "a" {
 		r.endAnchor()
@@ -293,7 +299,7 @@ func (r *reader) name(b []byte, at, i int, closing, last bool) int {
 
 // breakText ends a word: elements that are not part of a line are between what
 // is before and behind them.
-func (r *reader) breakText(b []byte, i int) {
+func (r *reader) breakText() {
 	if n := len(r.text); n > 0 && r.text[n-1] != '\n' {
 		r.text = append(r.text, '\n')
 	}
@@ -368,7 +374,7 @@ func (r *reader) rawText(b []byte, i int, last bool) int {
 	case "style":
 		r.css(b[i:to], int64(i))
 	default:
-		r.show(b[i:to:to], r.pos+int64(i))
+		r.show(b[i:to], r.pos+int64(i))
 	}
 	if end >= 0 {
 		r.raw = ""

@@ -9,9 +9,9 @@ import (
 // percent encoding.
 const maxRun = 1024
 
-// hostEnd is the end of the host that begins at i, and with dots the last octet
-// of which is none. odd is for what only stands in a host behind a scheme:
-// percent encoding, dots that are none in ASCII.
+// hostEnd is the end of the host that begins at i; dots and hyphens at its end
+// are not part of it. odd is for a host behind a scheme, where more may stand:
+// percent encoding, dots beyond ASCII.
 func hostEnd(b []byte, i int, odd bool) int {
 	end, _ := hostSpan(b, i, odd)
 	return end

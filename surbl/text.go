@@ -133,43 +133,48 @@ func (c *collector) bare(b []byte, floor, i int, hidden Hidden) int {
 		p.kind = Plain
 	}
 	n := c.lookup(b[begin:end])
-	if whole := b[begin:end]; !plausible(n) || mixed(whole) {
-		// Where a host stands in a text of letters that need no spaces between
-		// words, what is in ASCII is the host.
-		found := false
-		for from := begin; from < end; {
-			for from < end && b[from] >= utf8.RuneSelf {
-				from++
-			}
-			to := from
-			for to < end && b[to] < utf8.RuneSelf {
-				to++
-			}
-			part := bytes.Trim(b[from:to], ".-_")
-			if from == begin && to == end || bytes.IndexByte(part, '.') < 0 {
-				from = to
-				continue
-			}
-			if m := c.lookup(part); plausible(m) {
-				found = true
-				at := from + bytes.Index(b[from:to], part)
-				q := p
-				if at+len(part) == end {
-					return c.rest(b, at, at+len(part), &q)
-				}
-				q.off, q.host, q.text = c.offset(at), part, part
-				c.add(&q, 0)
-			}
-			from = to
-		}
-		if found {
-			return end
-		}
-		if !plausible(n) {
-			return ahead
+	if !plausible(n) || mixed(b[begin:end]) {
+		if to := c.embedded(b, begin, end, &p); to > 0 {
+			return to
 		}
 	}
-	return c.rest(b, begin, end, &p)
+	if !plausible(n) {
+		return ahead
+	}
+	p.host = b[begin:end]
+	return c.finishURI(b, begin, end, &p)
+}
+
+// embedded takes the hosts in ASCII that stand in a text of letters that need no
+// spaces between words. It returns where the last one ends that a path may
+// follow, or the text; 0 for none.
+func (c *collector) embedded(b []byte, begin, end int, p *pieces) (done int) {
+	for from := begin; from < end; {
+		for from < end && b[from] >= utf8.RuneSelf {
+			from++
+		}
+		to := from
+		for to < end && b[to] < utf8.RuneSelf {
+			to++
+		}
+		if from == begin && to == end {
+			return 0 // all of it is
+		}
+		part := bytes.Trim(b[from:to], ".-_")
+		if bytes.IndexByte(part, '.') > 0 && plausible(c.lookup(part)) {
+			at := from + bytes.Index(b[from:to], part)
+			q := *p
+			q.host = part
+			if at+len(part) == end {
+				return c.finishURI(b, at, end, &q)
+			}
+			q.off, q.text = c.offset(at), part
+			c.add(&q, 0)
+			done = end
+		}
+		from = to
+	}
+	return done
 }
 
 // localEnd is where the local part of a mail address ends that may go on at i.
@@ -214,13 +219,6 @@ func mixed(b []byte) bool {
 		i += n
 	}
 	return false
-}
-
-// rest takes the URI that begins at begin, without scheme, and whose host ends
-// at end.
-func (c *collector) rest(b []byte, begin, end int, p *pieces) int {
-	p.host = b[begin:end]
-	return c.finishURI(b, begin, end, p)
 }
 
 // finishURI reads port and path behind the host that ends at i, and adds p. It
