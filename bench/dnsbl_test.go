@@ -17,6 +17,7 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/dnsbl"
+	"github.com/smtpguard/smtpguard/resolver"
 )
 
 // tenZones are ten lists of addresses.
@@ -112,6 +113,30 @@ func BenchmarkDNSBL(b *testing.B) {
 			}
 		})
 	}
+	b.Run("warm_resolver/smtpguard", func(b *testing.B) { // package resolver, and a server that lists nobody
+		server, err := resolver.ParseServer(slowServer(b, 0))
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := resolver.New(resolver.Config{Servers: []resolver.Server{server}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer r.Close()
+		l, err := dnsbl.New(dnsbl.Config{Resolver: r, Zones: tenZones()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if res := l.Addr(b.Context(), client); len(res.Failures) != 0 {
+			b.Fatalf("%+v", res)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if res := l.Addr(b.Context(), client); len(res.Failures) != 0 {
+				b.Fatalf("%+v", res)
+			}
+		}
+	})
 	b.Run("latency_20ms/smtpguard", func(b *testing.B) {
 		r := goResolver(slowServer(b, 20*time.Millisecond))
 		l, err := dnsbl.New(dnsbl.Config{Resolver: r, Zones: tenZones()})
