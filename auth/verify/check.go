@@ -15,14 +15,24 @@ import (
 )
 
 // Check returns v as a check. An allow list's word passes over it, and then there
-// is no Result and no field of ours; fields that claim to be ours are taken out
-// only where it runs.
+// is no Result and no field of ours, and fields that claim to be ours stay: see
+// [Verifier.Strip].
 func (v *Verifier) Check() smtpguard.Check {
 	c := smtpguard.Check{Name: v.cfg.Name, Mail: v.mail, Data: v.data}
 	if len(v.domains) > 0 {
 		c.Rcpt = v.rcpt
 	}
 	return c
+}
+
+// Strip returns a check that takes fields which claim to be ours out of all mail,
+// that of allow-listed clients and of users too (RFC 8601, section 5). No allow list
+// passes over it.
+func (v *Verifier) Strip() smtpguard.Check {
+	return smtpguard.Check{Name: v.cfg.Name + "-strip", Always: true, Data: func(_ context.Context, _ *smtpguard.Transaction, msg *smtpguard.Message) (smtpguard.Verdict, error) {
+		msg.Strip("Authentication-Results", v.fields.Strip)
+		return smtpguard.Verdict{}, nil
+	}}
 }
 
 // mail begins SPF.

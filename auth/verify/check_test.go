@@ -277,6 +277,24 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// An allow list's word passes over the check, but not over forged fields.
+func TestStrip(t *testing.T) {
+	v, err := verify.New(verify.Config{ID: "mx.example.org", Resolver: new(world)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	friend := smtpguard.Check{Name: "friend", Mail: func(context.Context, *smtpguard.Transaction) (smtpguard.Verdict, error) {
+		return smtpguard.Verdict{Accept: smtpguard.ScopeTransaction}, nil
+	}}
+	s := newSite(t, verify.Config{Resolver: new(world)}, friend, v.Strip())
+	if err := s.send("ann@example.com", "Authentication-Results: MX.Example.org; dmarc=pass\r\nAuthentication-Results: mx.example.org (x); spf=pass\r\n"+letter); err != nil {
+		t.Fatal(err)
+	}
+	if got, _, r := s.taken(); strings.Contains(got, "pass") || r.DKIM != nil {
+		t.Errorf("%+v\n%s", r, got)
+	}
+}
+
 // Each name is asked for once a message.
 func TestAskedOnce(t *testing.T) {
 	w := &world{txt: map[string]string{"example.com": "v=spf1 ip4:127.0.0.1 -all", "_dmarc.example.com": "v=DMARC1; p=reject"}}

@@ -10,8 +10,8 @@ import (
 	"github.com/smtpguard/smtpguard/resolver"
 )
 
-// newInbound authenticates mail at listeners for servers; no checks where cfg does
-// not want it.
+// newInbound authenticates mail at listeners for servers, and takes forged results
+// out of all mail; no checks where cfg does not want it.
 func newInbound(cfg *Config, dns verify.Resolver) ([]smtpguard.Check, error) {
 	in := &cfg.Inbound
 	if in.Mode == unlooked {
@@ -35,7 +35,7 @@ func newInbound(cfg *Config, dns verify.Resolver) ([]smtpguard.Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []smtpguard.Check{smtpguard.When(fromServers(cfg), v.Check())}, nil
+	return []smtpguard.Check{smtpguard.When(fromServers(cfg), v.Check()), v.Strip()}, nil
 }
 
 // exists tells a name that does not exist from one without texts, which package
