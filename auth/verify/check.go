@@ -96,8 +96,19 @@ func (v *Verifier) spfOf(ctx context.Context, tx *smtpguard.Transaction, msg *sm
 	addr := conn.Addr()
 	if !within(v.cfg.Gateways, addr) {
 		found, err := v.sender.Wait(ctx, tx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			return addr, spf.Outcome{Result: spf.TempError, Identity: spf.MailFrom, Client: addr, Helo: conn.Hello(), Err: err}, nil
+		switch {
+		case errors.Is(err, smtpguard.ErrNotStarted): // an allow list spoke at MAIL alone
+			return addr, v.spf.MailFrom(ctx, addr, conn.Hello(), tx.From()), nil
+		case errors.Is(err, context.DeadlineExceeded):
+			// Whose policy it would have been still matters: it may have passed.
+			name := tx.From()[strings.LastIndexByte(tx.From(), '@')+1:]
+			if name == "" {
+				name = conn.Hello()
+			}
+			if d, err := domain.Normal(name); err == nil {
+				name = d
+			}
+			return addr, spf.Outcome{Result: spf.TempError, Identity: spf.MailFrom, Client: addr, Helo: conn.Hello(), Sender: tx.From(), Domain: name, Err: err}, nil
 		}
 		return addr, found, err
 	}

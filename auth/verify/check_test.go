@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
 
@@ -30,7 +31,7 @@ type world struct {
 	asked map[string]int
 }
 
-func (w *world) LookupTXT(_ context.Context, name string) ([]string, error) {
+func (w *world) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	name = strings.TrimSuffix(name, ".")
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -38,7 +39,14 @@ func (w *world) LookupTXT(_ context.Context, name string) ([]string, error) {
 		w.asked = make(map[string]int)
 	}
 	w.asked[name]++
-	switch text := w.txt[name]; text {
+	text := w.txt[name]
+	if text == "never" {
+		w.mu.Unlock()
+		<-ctx.Done()
+		w.mu.Lock()
+		return nil, &net.DNSError{Err: "timeout", Name: name, IsTimeout: true, IsTemporary: true}
+	}
+	switch text {
 	case "":
 		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	case "servfail":
@@ -292,6 +300,31 @@ func TestStrip(t *testing.T) {
 	}
 	if got, _, r := s.taken(); strings.Contains(got, "pass") || r.DKIM != nil {
 		t.Errorf("%+v\n%s", r, got)
+	}
+}
+
+// An allow list that speaks at MAIL alone leaves the message to be judged.
+func TestAllowedAtMail(t *testing.T) {
+	w := &world{txt: map[string]string{"example.com": "v=spf1 ip4:127.0.0.1 -all", "_dmarc.example.com": "v=DMARC1; p=reject"}}
+	friend := smtpguard.Check{Name: "friend", Mail: func(context.Context, *smtpguard.Transaction) (smtpguard.Verdict, error) {
+		return smtpguard.Verdict{Accept: smtpguard.ScopeHook}, nil
+	}}
+	s := newSite(t, verify.Config{Resolver: w}, friend)
+	if err := s.send("ann@example.com", letter); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, r := s.taken(); r.DMARC.Result != dmarc.Pass {
+		t.Errorf("%+v", r.DMARC)
+	}
+}
+
+// Where SPF does not come to an end, a message that it might have let pass is not
+// refused for good.
+func TestSPFThatNeverEnds(t *testing.T) {
+	w := &world{txt: map[string]string{"example.com": "never", "_dmarc.example.com": "v=DMARC1; p=reject"}}
+	s := newSite(t, verify.Config{Resolver: w, Timeout: 100 * time.Millisecond, Policy: verify.Policy{Temporary: smtpguard.Defer}})
+	if err := s.send("ann@example.com", letter); code(err) != "451 4.4.3" {
+		t.Errorf("the client reads %v", err)
 	}
 }
 

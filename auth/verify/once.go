@@ -50,6 +50,11 @@ func (o once) LookupTXT(ctx context.Context, name string) ([]string, error) {
 		return r.texts, r.err
 	}
 	select {
+	case <-r.done: // and if ctx has ended meanwhile, the answer is there all the same
+		return r.texts, r.err
+	default:
+	}
+	select {
 	case <-r.done:
 		return r.texts, r.err
 	case <-ctx.Done():
