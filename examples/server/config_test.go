@@ -231,6 +231,7 @@ func TestBadFiles(t *testing.T) {
 		"resolver: {servers: [here]}":                                   `1:22: resolver.servers[0]: `,
 		"resolver: {entries: 0}":                                        `resolver: entries and octets must be 1 or more`,
 		"authentication: {mode: maybe}":                                 `1:24: authentication.mode: "maybe" is none of enforce, monitor, none`,
+		"authentication: {mode: enforce, most: none}":                   `1:39: authentication.most: none is what mode monitor does`,
 		"authentication: {mode: enforce, sealers: ['a b']}":             `authentication: Config.Sealers[0] "a b" is no domain name`,
 		"identity: {check: enforce, rules: {odd: reject}}":              `1:35: identity.rules: `,
 		"uri-lists: {zones: [{preset: zen}]}":                           `uri-lists.zones[0]: "zen" is none of spamhaus-dbl, surbl, uribl`,

@@ -118,10 +118,11 @@ func newIdentity(cfg *Config, dns iprev.Resolver) (*iprev.Checker, error) {
 	return iprev.New(ic)
 }
 
-// background is what goes on behind the checks until it is closed.
+// background is what goes on behind the checks from begin to close.
 type background struct {
 	ctx  context.Context
 	stop context.CancelFunc
+	work []func(context.Context)
 	done sync.WaitGroup
 }
 
@@ -131,7 +132,14 @@ func newBackground() *background {
 	return b
 }
 
-func (b *background) run(f func(context.Context)) { b.done.Go(func() { f(b.ctx) }) }
+// add has f run once the configuration is in force: to look at one asks nobody.
+func (b *background) add(f func(context.Context)) { b.work = append(b.work, f) }
+
+func (b *background) begin() {
+	for _, f := range b.work {
+		b.done.Go(func() { f(b.ctx) })
+	}
+}
 
 func (b *background) close() {
 	b.stop()
@@ -168,7 +176,7 @@ func dnsChecks(cfg *Config, dns *resolver.Resolver, work *background, log *slog.
 	return slices.Concat(checks, inbound, uris), err
 }
 
-// newDNSLists begins to watch the zones of cfg, and our own addresses in them;
+// newDNSLists has the zones of cfg watched, and our own addresses in them;
 // nil where cfg names none.
 func (b *background) newDNSLists(cfg *Config, dns dnsbl.Resolver, names *iprev.Checker, log *slog.Logger) (*dnsbl.Lists, error) {
 	if len(cfg.DNSLists.Zones) == 0 {
@@ -191,9 +199,9 @@ func (b *background) newDNSLists(cfg *Config, dns dnsbl.Resolver, names *iprev.C
 		if err != nil {
 			return nil, err
 		}
-		b.run(func(ctx context.Context) { _ = w.Run(ctx) }) // ends with ctx
+		b.add(func(ctx context.Context) { _ = w.Run(ctx) }) // ends with ctx
 	}
-	b.run(func(ctx context.Context) { _ = zones.Run(ctx) })
+	b.add(func(ctx context.Context) { _ = zones.Run(ctx) })
 	return zones, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/smtpguard/smtpguard/internal/dnsd"
+	"github.com/smtpguard/smtpguard/internal/dnszone"
 )
 
 // Who is on a public list is turned away with a clean reply, and the log says
@@ -88,4 +89,26 @@ identity: {check: %s}
 		}
 		r.until("the log tells of it", func() bool { return strings.Contains(r.log.String(), "hello-ours") })
 	}
+}
+
+// -check looks at lists without asking anybody.
+func TestCheckAsksNobody(t *testing.T) {
+	dns := dnszone.Start(t, "example. 60 IN SOA ns.example. hostmaster.example. 1 60 60 60 60")
+	r := setUp(t, "", fmt.Sprintf(`
+resolver: {servers: [%q]}
+dns-lists: {zones: [{domain: bl.example, lists: [ipv4], action: reject}], watch: [45.0.0.7]}
+uri-lists: {zones: [{domain: dbl.example}]}
+`, dns.Addr().String()))
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(t, path, "-check", "-config", r.file); err != nil || !strings.Contains(out, "configuration: valid") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if n := dns.Total(); n != 0 {
+		t.Errorf("%d questions", n)
+	}
+	r.start("-config", r.file)
+	r.until("the zones are tested", func() bool { return dns.Total() > 0 })
 }

@@ -139,6 +139,8 @@ func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 	}
 	if cfg.Inbound.Mode == "" {
 		bad("is empty: none, monitor or enforce", "authentication", "mode")
+	} else if cfg.Inbound.Most == action(smtpguard.Continue) {
+		bad("none is what mode monitor does", "authentication", "most")
 	} else if _, err := newInbound(cfg, new(net.Resolver)); err != nil {
 		bad(short(err), "authentication")
 	}

@@ -323,6 +323,7 @@ func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b smtp.Backen
 
 // serve begins to serve.
 func (gen *generation) serve(log *slog.Logger) {
+	gen.work.begin()
 	for _, ln := range gen.listeners {
 		gen.done.Go(func() {
 			if err := ln.Serve(); err != nil {

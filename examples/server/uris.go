@@ -20,8 +20,8 @@ var uriPresets = map[string]func() surbl.Zone{
 	"spamhaus-dbl": surbl.SpamhausDBL,
 }
 
-// newURILists has what messages link to looked up in the zones of cfg, and begins
-// to watch these.
+// newURILists has what messages link to looked up in the zones of cfg, and these
+// watched.
 func (b *background) newURILists(cfg *Config, dns surbl.Resolver, log *slog.Logger) ([]smtpguard.Check, error) {
 	if len(cfg.URILists.Zones) == 0 {
 		return nil, nil
@@ -35,7 +35,7 @@ func (b *background) newURILists(cfg *Config, dns surbl.Resolver, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	b.run(func(ctx context.Context) { _ = lists.Run(ctx) }) // ends with ctx
+	b.add(func(ctx context.Context) { _ = lists.Run(ctx) }) // ends with ctx
 	return []smtpguard.Check{lists.Check(), lists.Outbound()}, nil
 }
 
