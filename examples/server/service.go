@@ -88,6 +88,7 @@ func (s *service) begin(cfg *Config) error {
 	}
 	gen.serve(log)
 	if old := s.gen; old != nil {
+		old.retire() // before anybody is told that cfg is in force: who comes then comes under it
 		s.old.Go(func() { old.shutdown(s.force) })
 	}
 	s.gen = gen
@@ -330,6 +331,13 @@ func (gen *generation) serve(log *slog.Logger) {
 				log.Error("listener failed", "address", ln.Addr().String(), "error", err.Error())
 			}
 		})
+	}
+}
+
+// retire has all listeners accept nobody more.
+func (gen *generation) retire() {
+	for _, ln := range gen.listeners {
+		_ = ln.Close() // its socket is the service's
 	}
 }
 
