@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,19 +90,8 @@ func (s *server) store(cfg redisstore.Config) *redisstore.Store {
 // startCluster starts a cluster of one server, and returns its address.
 func startCluster(t testing.TB) (*server, string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().(*net.TCPAddr)
-	bus, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	busPort := bus.Addr().(*net.TCPAddr).Port
-	ln.Close()
-	bus.Close()
-	s := start(t, "--bind", "127.0.0.1", "--port", strconv.Itoa(addr.Port), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(busPort))
+	addr, bus := require.Addr(t), require.Addr(t)
+	s := start(t, "--bind", "127.0.0.1", "--port", strconv.Itoa(int(addr.Port())), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(int(bus.Port())))
 	c := s.client()
 	if err := c.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
 		t.Fatal(err)

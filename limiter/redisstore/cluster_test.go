@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/smtpguard/smtpguard/internal/require"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/storetest"
 )
@@ -20,7 +22,7 @@ func startCluster(t *testing.T, beyond int) (nodes []*server, addrs []string) {
 	t.Helper()
 	var buses []string
 	for range 3 + beyond {
-		bus := freePort(t)
+		bus := strconv.Itoa(int(require.Addr(t).Port()))
 		// A node not heard of for cluster-node-timeout is failing; the others go on
 		// with what is theirs.
 		node := startPort(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no")
