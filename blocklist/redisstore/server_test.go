@@ -17,6 +17,9 @@ import (
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
+// slow is longer than a busy machine takes.
+const slow = 30 * time.Second
+
 // server is a redis-server of a test's own, on a Unix socket.
 type server struct {
 	t      testing.TB
@@ -49,7 +52,7 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	c := s.client()
-	for deadline := time.Now().Add(10 * time.Second); c.Ping(context.Background()).Err() != nil; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(slow); c.Ping(context.Background()).Err() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("redis-server does not answer:\n%s", &out)
 		}
@@ -78,6 +81,9 @@ func (s *server) client() *redis.Client {
 // store is a store on the server.
 func (s *server) store(cfg redisstore.Config) *redisstore.Store {
 	s.t.Helper()
+	if cfg.Timeout == 0 {
+		cfg.Timeout = slow
+	}
 	cfg.Redis.Addrs = []string{s.socket}
 	store, err := redisstore.New(cfg)
 	if err != nil {
@@ -96,7 +102,7 @@ func startCluster(t testing.TB) (*server, string) {
 	if err := c.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(slow); ; time.Sleep(20 * time.Millisecond) {
 		info, err := c.ClusterInfo(t.Context()).Result()
 		if err == nil && strings.Contains(info, "cluster_state:ok") {
 			return s, addr.String()
