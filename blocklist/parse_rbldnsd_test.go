@@ -86,7 +86,7 @@ func rbldnsd(t *testing.T, files map[string]string) (listed func(name string) bo
 			}
 		}
 	}
-	up := time.Now().Add(10 * time.Second)
+	up := time.Now().Add(30 * time.Second)
 	for name := range files {
 		for {
 			_, err := ask("x."+name+".test", 100*time.Millisecond)
@@ -103,7 +103,7 @@ func rbldnsd(t *testing.T, files map[string]string) (listed func(name string) bo
 	}
 	return func(name string) bool {
 		t.Helper()
-		is, err := ask(name, 5*time.Second)
+		is, err := ask(name, 20*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
