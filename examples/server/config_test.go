@@ -63,6 +63,9 @@ func TestDefaults(t *testing.T) {
 	}
 	want.Octets.Rules = []OctetRule{}
 	want.Inbound = Inbound{Mode: monitored, Most: action(smtpguard.Reject), Forwarders: []network{}, Sealers: []string{}, Gateways: []network{}}
+	want.Inbound.Upstream = []Upstream{}
+	want.Signing.By = byFrom
+	want.Reports.Aggregate = Aggregate{Period: duration(24 * time.Hour), Jitter: duration(time.Hour)}
 	want.URILists.Zones, want.URILists.Exempt = []URIZone{}, []string{}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}
