@@ -251,7 +251,7 @@ func TestBadFiles(t *testing.T) {
 		"reports: {email: here}":                                                            `1:18: reports.email: "here" is no mail address`,
 		"reports: {email: 'A <a@b.example>'}":                                               `reports.email: "A <a@b.example>" is no mail address`,
 		"reports: {organization: x}":                                                        `reports.email: is empty: whom would reports be from?`,
-		"reports: {email: a@b.example, organization: \"a\\nb\"}":                            `reports.organization: "a\nb" has control characters`,
+		"reports: {email: a@b.example, organization: \"a\\nb\"}":                            `reports.organization: "a\nb" has control characters, or over 200`,
 		"reports: {email: a@b.example, aggregate: {period: 7h}}":                            `1:51: reports.aggregate.period: not a part of a day`,
 		"authentication: {mode: none}\nreports: {email: a@b.example}":                       `reports: nothing is found that could be reported`,
 		"identity: {check: enforce, rules: {odd: reject}}":                                  `1:35: identity.rules: `,

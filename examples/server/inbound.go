@@ -56,13 +56,19 @@ func (in *incoming) checks(cfg *Config) []smtpguard.Check {
 	if in.verifier == nil {
 		return nil
 	}
-	outside, from, others := fromServers(cfg), in.upstream.from, in.upstream.others
-	return []smtpguard.Check{
-		smtpguard.When(outside, smtpguard.When(others, in.verifier.Check())),
-		smtpguard.When(from, in.upstream.check()),
-		smtpguard.When(others, in.verifier.Strip()),
-		smtpguard.When(from, in.upstream.strip()),
+	outside, gateway := fromServers(cfg), in.upstream.from
+	strangers := func(c *smtpguard.Conn, tx *smtpguard.Transaction, r *smtpguard.Recipient) bool {
+		return outside(c, tx, r) && !gateway(c, tx, r)
 	}
+	checks := []smtpguard.Check{smtpguard.When(strangers, in.verifier.Check())}
+	if len(in.upstream.gateways) == 0 {
+		return append(checks, in.verifier.Strip())
+	}
+	others := func(c *smtpguard.Conn, tx *smtpguard.Transaction, r *smtpguard.Recipient) bool { return !gateway(c, tx, r) }
+	return append(checks,
+		smtpguard.When(others, in.verifier.Strip()),
+		smtpguard.When(gateway, in.upstream.check()),
+		smtpguard.When(gateway, in.upstream.strip()))
 }
 
 // found is what was found out about the message of tx, by us or by a gateway; then

@@ -49,8 +49,8 @@ func (r *Reports) problems(cfg *Config, bad func(string, ...any)) {
 		bad(fmt.Sprintf("%q is no mail address", r.Email), "reports", "email")
 	}
 	for key, text := range map[string]string{"organization": r.Organization, "contact": r.Contact} {
-		if strings.ContainsFunc(text, unicode.IsControl) {
-			bad(fmt.Sprintf("%q has control characters", text), "reports", key)
+		if strings.ContainsFunc(text, unicode.IsControl) || len(text) > 200 {
+			bad(fmt.Sprintf("%.50q has control characters, or over 200 octets", text), "reports", key)
 		}
 	}
 	rc := r.config(cfg, nil)

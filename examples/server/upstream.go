@@ -87,11 +87,6 @@ func (u *upstream) from(c *smtpguard.Conn, _ *smtpguard.Transaction, _ *smtpguar
 	return u.of(c) != nil
 }
 
-// others is true of all other clients.
-func (u *upstream) others(c *smtpguard.Conn, _ *smtpguard.Transaction, _ *smtpguard.Recipient) bool {
-	return u.of(c) == nil
-}
-
 // check judges by what the gateway has found, and writes it down as ours.
 func (u *upstream) check() smtpguard.Check {
 	return smtpguard.Check{Name: "upstream", Data: u.data}
