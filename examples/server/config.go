@@ -41,6 +41,9 @@ type Config struct {
 	Traps       Traps       `yaml:"traps"`
 	Resolver    Resolver    `yaml:"resolver"`
 	Inbound     Inbound     `yaml:"authentication"`
+	Signing     Signing     `yaml:"signing"`
+	Sealing     Sealing     `yaml:"sealing"`
+	Reports     Reports     `yaml:"reports"`
 	Identity    Identity    `yaml:"identity"`
 	DNSLists    DNSLists    `yaml:"dns-lists"`
 	URILists    URILists    `yaml:"uri-lists"`
@@ -228,14 +231,15 @@ type Resolver struct {
 
 // Inbound says how mail from other servers is authenticated.
 type Inbound struct {
-	Mode        mode      `yaml:"mode"`
-	Most        action    `yaml:"most"`
-	Temporary   action    `yaml:"temporary"`
-	SPFFail     action    `yaml:"spf-fail"`
-	Forwarders  []network `yaml:"forwarders"`
-	Sealers     []string  `yaml:"sealers"`
-	Gateways    []network `yaml:"gateways"`
-	ReceivedSPF bool      `yaml:"received-spf"`
+	Mode        mode       `yaml:"mode"`
+	Most        action     `yaml:"most"`
+	Temporary   action     `yaml:"temporary"`
+	SPFFail     action     `yaml:"spf-fail"`
+	Forwarders  []network  `yaml:"forwarders"`
+	Sealers     []string   `yaml:"sealers"`
+	Gateways    []network  `yaml:"gateways"`
+	ReceivedSPF bool       `yaml:"received-spf"`
+	Upstream    []Upstream `yaml:"upstream"`
 }
 
 // What is made of the results of authentication.
