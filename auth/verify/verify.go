@@ -68,7 +68,7 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 		defer func() { <-warm }()
 	}
 	signatures := v.dkim.Begin(ctx, run, received)
-	chain := v.arc.Begin(ctx, run)
+	chain := v.arc.Begin(ctx, run, received)
 	if err := run.Body(ctx); err != nil {
 		return r, fmt.Errorf("verify: message: %w", err)
 	}
