@@ -195,7 +195,7 @@ func highest(h *mailsig.Header) (last int, ended bool) {
 		if kind < 0 {
 			continue
 		}
-		n, err := instance(h.Fields[i].Value(), kind)
+		n, err := instance(value(h, i), kind)
 		if err != nil || n < last {
 			continue
 		}
@@ -203,7 +203,7 @@ func highest(h *mailsig.Header) (last int, ended bool) {
 			ended = false
 		}
 		last = n
-		if tags, err := mailsig.ParseTags(h.Fields[i].Value(), nil); kind == 2 && err == nil {
+		if tags, err := mailsig.ParseTags(value(h, i), nil); kind == 2 && err == nil {
 			cv, _ := tags.Get("cv")
 			ended = ended || cv.Value == string(Fail)
 		}

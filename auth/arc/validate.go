@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/smtpguard/smtpguard/internal/mailsig"
 )
@@ -28,7 +29,7 @@ func (v *Validator) Validate(ctx context.Context, message io.Reader) (*Chain, er
 		return nil, readError(err)
 	}
 	defer run.Close()
-	finish := v.Begin(ctx, run)
+	finish := v.Begin(ctx, run, time.Now())
 	if err := run.Body(ctx); err != nil {
 		return nil, readError(err)
 	}
@@ -44,7 +45,8 @@ func readError(err error) error {
 
 // Begin is for packages of this module that verify more than ARC in one pass: it
 // asks run for what it needs, and returns what to call when the body has been read.
-func (v *Validator) Begin(ctx context.Context, run *mailsig.Run) (finish func() *Chain) {
+// Signatures that had expired by the time received do not validate.
+func (v *Validator) Begin(ctx context.Context, run *mailsig.Run, received time.Time) (finish func() *Chain) {
 	chain := &Chain{Status: Fail, Oldest: -1}
 	all, err := collect(run.Header, v.cfg.Limits.Sets, v.engine.Limits)
 	switch {
@@ -68,22 +70,22 @@ func (v *Validator) Begin(ctx context.Context, run *mailsig.Run) (finish func() 
 		})
 	}
 	return func() *Chain {
-		v.judge(chain, all, run)
+		v.judge(chain, all, run, received)
 		return chain
 	}
 }
 
 // judge validates signatures and seals (RFC 8617, section 5.2, steps 4 to 7).
-func (v *Validator) judge(chain *Chain, all []set, run *mailsig.Run) {
+func (v *Validator) judge(chain *Chain, all []set, run *mailsig.Run, received time.Time) {
 	last := len(all) - 1
-	if err := v.signature(run, &all[last]); err != nil {
+	if err := v.signature(run, &all[last], received); err != nil {
 		chain.fail("message signature", last, err)
 		return
 	}
 	if v.cfg.Oldest {
 		chain.Oldest = 0
 		for i := last - 1; i >= 0; i-- {
-			if v.signature(run, &all[i]) != nil {
+			if v.signature(run, &all[i], received) != nil {
 				chain.Oldest = i + 2
 				break
 			}
@@ -116,7 +118,10 @@ func (c *Chain) fail(what string, i int, err error) {
 }
 
 // signature validates an ARC-Message-Signature.
-func (v *Validator) signature(run *mailsig.Run, s *set) error {
+func (v *Validator) signature(run *mailsig.Run, s *set, received time.Time) error {
+	if x := s.message.Expires; !x.IsZero() && received.After(x.Add(v.cfg.Skew)) {
+		return errors.New("signature expired") // it means what it means for DKIM (RFC 8617, section 4.1.2)
+	}
 	record, err := v.record(s.messageKey, s.message)
 	if err != nil {
 		return err

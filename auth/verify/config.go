@@ -46,8 +46,9 @@ type Config struct {
 	Forwarders []netip.Prefix
 
 	// Sealers are domains whose ARC seals are believed, "*.example.org" for all
-	// below one. Mail that fails DMARC and passed it where they had it first is let
-	// through. Who is named here can write any sender's mail.
+	// below one. Mail that fails DMARC is let through where one of them sealed last and
+	// it passed with them: with the first that has judged it, of those after whom
+	// nobody else sealed. Who is named here can write any sender's mail.
 	Sealers []string
 
 	// Gateways are hosts of our own that mail comes through: for them the client is

@@ -68,7 +68,7 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 		defer func() { <-warm }()
 	}
 	signatures := v.dkim.Begin(ctx, run, received)
-	chain := v.arc.Begin(ctx, run)
+	chain := v.arc.Begin(ctx, run, received)
 	if err := run.Body(ctx); err != nil {
 		return r, fmt.Errorf("verify: message: %w", err)
 	}
@@ -83,7 +83,7 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 	}
 	m.ARC = reported(r.ARC)
 	if set, ok := r.ARC.Trusted(v.cfg.Sealers...); ok && noAuthor == nil {
-		m.ARC.Trusted, m.ARC.Passed = true, passed(set, author)
+		m.ARC.Trusted, m.ARC.Passed = true, passed(r.ARC.Sets[set.Instance-1:], author)
 	}
 	if within(v.cfg.Forwarders, r.Client) {
 		m.Overrides = append(m.Overrides, dmarc.Override{Type: dmarc.TrustedForwarder, Comment: "client is a known forwarder"})
@@ -101,15 +101,27 @@ func reported(c *arc.Chain) dmarc.ARC {
 	return a
 }
 
-// passed reports whether who made set found that author stood behind the message.
-func passed(set *arc.Set, author string) bool {
-	found, err := authres.Parse(set.Results)
-	if err != nil {
-		return false
-	}
-	for _, m := range found.Find("dmarc") {
-		from, err := domain.Normal(m.Value("header", "from"))
-		if m.Result == authres.Pass && err == nil && from == author {
+// passed reports whether those who made sets, all of them trusted, found that author
+// stood behind the message. The first who found anything by DMARC has the word: those
+// behind him got the message from who is believed, whatever it was.
+func passed(sets []arc.Set, author string) bool {
+	for i := range sets {
+		found, err := authres.Parse(sets[i].Results)
+		if err != nil || found.Version > 1 {
+			return false
+		}
+		judged := false
+		for _, m := range found.Find("dmarc") {
+			if m.Result == authres.None {
+				continue
+			}
+			from, err := domain.Normal(m.Value("header", "from"))
+			if m.Result != authres.Pass || err != nil || from != author {
+				return false // whatever else he says: a field of the sender's may have got among his
+			}
+			judged = true
+		}
+		if judged {
 			return true
 		}
 	}

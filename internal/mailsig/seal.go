@@ -1,6 +1,7 @@
 package mailsig
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -25,12 +26,11 @@ func ParseSeal(value string, limits Limits) (*Signature, error) {
 	if _, ok := s.Tags.Get("h"); ok {
 		return nil, errors.New("an h= tag")
 	}
-	for _, read := range [...]func(*Signature) error{(*Signature).names, (*Signature).seal, (*Signature).times} {
-		if err := read(s); err != nil {
-			return s, err
-		}
+	if err := s.names(); err != nil {
+		return nil, err
 	}
-	return s, nil
+	// x= is none of its tags: whatever it says is ignored.
+	return s, cmp.Or(s.seal(), s.time("t", &s.Time))
 }
 
 // seal reads a= and b=.

@@ -164,24 +164,27 @@ func IsFieldName(s string) bool {
 
 // times reads t= and x=.
 func (s *Signature) times() error {
-	for _, t := range [...]struct {
-		name string
-		at   *time.Time
-	}{{"t", &s.Time}, {"x", &s.Expires}} {
-		tag, ok := s.Tags.Get(t.name)
-		if !ok {
-			continue
-		}
-		// Of more than twelve digits is as good as for ever (section 3.5).
-		seconds, err := number(tag.Value, len(tag.Value))
-		if err != nil {
-			return fmt.Errorf("%s= is not a time", t.name)
-		}
-		*t.at = time.Unix(min(seconds, 999999999999), 0).UTC()
+	if err := cmp.Or(s.time("t", &s.Time), s.time("x", &s.Expires)); err != nil {
+		return err
 	}
 	if !s.Time.IsZero() && !s.Expires.IsZero() && !s.Expires.After(s.Time) {
 		return errors.New("x= is not after t=")
 	}
+	return nil
+}
+
+// time reads the tag called name, if there is one.
+func (s *Signature) time(name string, at *time.Time) error {
+	tag, ok := s.Tags.Get(name)
+	if !ok {
+		return nil
+	}
+	// Of more than twelve digits is as good as for ever (section 3.5).
+	seconds, err := number(tag.Value, len(tag.Value))
+	if err != nil {
+		return fmt.Errorf("%s= is not a time", name)
+	}
+	*at = time.Unix(min(seconds, 999999999999), 0).UTC()
 	return nil
 }
 
