@@ -1,4 +1,4 @@
-package spf
+package lookup
 
 import (
 	"context"
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// deadline is a context that ends some time after it is first asked about its
+// Deadline is a context that ends some time after it is first asked about its
 // end. It sets no timer and reads no clock before: a resolver that answers from
 // memory never asks, and both cost more than the rest of a check.
-type deadline struct {
+type Deadline struct {
 	context.Context // the caller's
 	timeout         time.Duration
 
@@ -19,7 +19,13 @@ type deadline struct {
 	ended  bool
 }
 
-func (d *deadline) started() context.Context {
+// Within returns a context that ends timeout after it is first asked about its
+// end, or with ctx, or with End.
+func Within(ctx context.Context, timeout time.Duration) *Deadline {
+	return &Deadline{Context: ctx, timeout: timeout}
+}
+
+func (d *Deadline) started() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timed == nil {
@@ -31,12 +37,12 @@ func (d *deadline) started() context.Context {
 	return d.timed
 }
 
-func (d *deadline) Deadline() (time.Time, bool) { return d.started().Deadline() }
-func (d *deadline) Done() <-chan struct{}       { return d.started().Done() }
-func (d *deadline) Err() error                  { return d.started().Err() }
+func (d *Deadline) Deadline() (time.Time, bool) { return d.started().Deadline() }
+func (d *Deadline) Done() <-chan struct{}       { return d.started().Done() }
+func (d *Deadline) Err() error                  { return d.started().Err() }
 
-// end releases the timer. What still holds the context afterwards sees it done.
-func (d *deadline) end() {
+// End releases the timer. What still holds the context afterwards sees it done.
+func (d *Deadline) End() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ended = true
