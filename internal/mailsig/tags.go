@@ -99,7 +99,7 @@ func isTagName(s string) bool {
 // space.
 func isTagValue(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' && !isBlank(c) || c == 0x7f {
+		if c := s[i]; (c < ' ' || c == 0x7f) && !isBlank(c) {
 			return false
 		}
 	}
