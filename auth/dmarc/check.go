@@ -24,6 +24,7 @@ func (c *Checker) check(ctx context.Context, m *Message, draw int) Outcome {
 	}
 	l := c.lookups(ctx)
 	defer l.ctx.End()
+	l.begin(l.foreseen(author)...)
 	return l.judge(m, author, draw)
 }
 
@@ -81,11 +82,11 @@ func (l *lookups) foreseen(author string) []string {
 	return targets(author)
 }
 
-// foresee asks at once for all that a usual message needs, so that it waits for
-// DNS once: the walk from the author domain, and those from identifiers that
-// have its last two labels.
+// foresee asks at once for all else that a usual message needs, so that it waits
+// for DNS once: the walks from identifiers that have the last two labels of the
+// author domain.
 func (l *lookups) foresee(author string, m *Message) {
-	names := l.foreseen(author)
+	var names []string // besides the author domain's
 	near := suffix(author, min(labels(author), 2))
 	add := func(name, result string) {
 		if result != string(Pass) || name == author || !l.c.walks() {
@@ -96,7 +97,7 @@ func (l *lookups) foresee(author string, m *Message) {
 			return
 		}
 		for _, target := range targets(name) {
-			if !slices.Contains(names, target) && len(names) < l.c.budget/2 {
+			if !slices.Contains(names, target) && len(l.names)+len(names) < l.c.budget/2 {
 				names = append(names, target)
 			}
 		}

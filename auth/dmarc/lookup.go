@@ -19,6 +19,9 @@ type lookups struct {
 	asked int
 	names []*answer // few: the budget bounds them
 
+	atHand context.Context // under which nothing is waited for
+	missed func() bool     // of atHand; nil where the resolver remembers nothing
+
 	existence *existence // of the author domain; nil before it is asked for
 
 	few  [4]*answer // for names
@@ -94,7 +97,6 @@ func (l *lookups) await(a *answer) {
 // when it returns; for each other one that is not coming yet it starts a
 // goroutine.
 func (l *lookups) begin(names ...string) {
-	atHand, missed, remembers := lookup.AtHand(l.ctx, l.c.resolver)
 	for _, name := range names {
 		if slices.ContainsFunc(l.names, func(a *answer) bool { return a.domain == name }) {
 			continue
@@ -114,14 +116,16 @@ func (l *lookups) begin(names ...string) {
 		}
 		l.asked++
 		where := "_dmarc." + name + "."
-		if remembers {
-			texts, err := l.c.resolver.LookupTXT(atHand, where)
-			if !missed() {
+		if l.missed == nil || l.missed() { // once it has, it has for good
+			l.atHand, l.missed, _ = lookup.AtHand(l.ctx, l.c.resolver)
+		}
+		if l.missed != nil {
+			texts, err := l.c.resolver.LookupTXT(l.atHand, where)
+			if !l.missed() {
 				f := l.c.judge(name, texts, err)
 				a.record, a.err, a.note = f.record, f.err, f.note
 				continue
 			}
-			atHand, missed, _ = lookup.AtHand(l.ctx, l.c.resolver) // which has not missed anything
 		}
 		coming := make(chan found, 1)
 		a.coming = coming

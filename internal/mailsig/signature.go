@@ -223,6 +223,15 @@ func (s *Signature) supported() error {
 // SignedFields yields the entries of h= as written.
 func (s *Signature) SignedFields() iter.Seq[string] { return items(s.signed) }
 
+// SignedNames are the entries of h= as written.
+func (s *Signature) SignedNames() []string {
+	names := strings.Split(s.signed, ":")
+	for i := range names {
+		names[i] = trim(names[i])
+	}
+	return names
+}
+
 // Signs reports whether h= has name, whatever its case.
 func (s *Signature) Signs(name string) bool { return has(s.signed, name) }
 
