@@ -14,7 +14,8 @@ var fieldNames = [3]string{"ARC-Authentication-Results", "ARC-Message-Signature"
 
 // set is an ARC set under way.
 type set struct {
-	fields  [3]int // in the header section
+	fields  [3]int          // in the header section
+	tags    [3]mailsig.Tags // of them, but for the first
 	results string
 	message *mailsig.Signature
 	seal    *mailsig.Signature
@@ -34,7 +35,7 @@ func collect(h *mailsig.Header, most int, limits mailsig.Limits) ([]set, error) 
 		if kind < 0 {
 			continue
 		}
-		n, err := instance(value(h, i), kind)
+		n, tags, err := instance(value(h, i), kind, limits)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", fieldNames[kind], err)
 		}
@@ -48,7 +49,7 @@ func collect(h *mailsig.Header, most int, limits mailsig.Limits) ([]set, error) 
 			return nil, fmt.Errorf("a second %s of instance %d", fieldNames[kind], n)
 		}
 		seen[n-1] |= 1 << kind
-		all[n-1].fields[kind] = i
+		all[n-1].fields[kind], all[n-1].tags[kind] = i, tags
 	}
 	for i, bits := range seen {
 		if bits != 7 {
@@ -79,32 +80,31 @@ func kindOf(name string) int {
 var errInstance = errors.New("no i= tag of an instance")
 
 // instance reads the i= of a field. Results begin with it (RFC 8617, section
-// 4.1.1); in the others it may stand anywhere.
-func instance(value string, kind int) (int, error) {
+// 4.1.1); in the others, of which it returns the tags, it may stand anywhere.
+func instance(value string, kind int, limits mailsig.Limits) (n int, tags mailsig.Tags, err error) {
 	var text string
 	if kind == 0 {
 		first, _, ok := strings.Cut(value, ";")
 		name, number, eq := strings.Cut(first, "=")
 		if !ok || !eq || trim(name) != "i" {
-			return 0, errInstance
+			return 0, nil, errInstance
 		}
 		text = trim(number)
 	} else {
-		tags, err := mailsig.ParseTags(value, nil)
-		if err != nil {
-			return 0, err
+		if tags, err = mailsig.ParseField(value, limits); err != nil {
+			return 0, nil, err
 		}
 		t, _ := tags.Get("i")
 		text = t.Value
 	}
 	if len(text) > 2 { // section 3.9 has two digits at most
-		return 0, errInstance
+		return 0, nil, errInstance
 	}
-	n, err := strconv.ParseUint(text, 10, 8)
-	if err != nil || n == 0 {
-		return 0, errInstance
+	i, err := strconv.ParseUint(text, 10, 8)
+	if err != nil || i == 0 {
+		return 0, nil, errInstance
 	}
-	return int(n), nil
+	return int(i), tags, nil
 }
 
 // value is that of a field of a set. Comments around its instance, which sections
@@ -148,7 +148,7 @@ func (s *set) read(h *mailsig.Header, n int, limits mailsig.Limits) (err error) 
 	if s.results = trim(s.results); s.results == "" {
 		return fmt.Errorf("results %d: there are none", n)
 	}
-	if s.seal, err = mailsig.ParseSeal(value(h, s.fields[2]), limits); err != nil {
+	if s.seal, err = mailsig.NewSeal(s.tags[2]); err != nil {
 		return fmt.Errorf("seal %d: %w", n, err)
 	}
 	cv, _ := s.seal.Tags.Get("cv")
@@ -160,7 +160,7 @@ func (s *set) read(h *mailsig.Header, n int, limits mailsig.Limits) (err error) 
 	case s.seal.Algorithm == mailsig.RSASHA1:
 		return fmt.Errorf("seal %d: rsa-sha1 is no proof", n)
 	}
-	if s.message, err = mailsig.ParseSignature(value(h, s.fields[1]), limits); err != nil {
+	if s.message, err = mailsig.NewSignature(s.tags[1], limits); err != nil {
 		return fmt.Errorf("message signature %d: %w", n, err)
 	}
 	if s.message.Algorithm == mailsig.RSASHA1 {

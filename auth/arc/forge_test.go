@@ -95,7 +95,7 @@ func (x hop) onto(t testing.TB, message string) [3]string {
 	var before []place
 	for i, f := range run.Header.Fields[1:] {
 		kind := kindOf(f.Name)
-		if n, err := instance(value(run.Header, i+1), kind); kind >= 0 && err == nil {
+		if n, _, err := instance(value(run.Header, i+1), kind, run.Engine.Limits); kind >= 0 && err == nil {
 			before = append(before, place{n, kind, i + 1})
 		}
 	}

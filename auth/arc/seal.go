@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -195,7 +196,7 @@ func highest(h *mailsig.Header) (last int, ended bool) {
 		if kind < 0 {
 			continue
 		}
-		n, err := instance(value(h, i), kind)
+		n, tags, err := instance(value(h, i), kind, mailsig.Limits{FieldBytes: math.MaxInt})
 		if err != nil || n < last {
 			continue
 		}
@@ -203,7 +204,7 @@ func highest(h *mailsig.Header) (last int, ended bool) {
 			ended = false
 		}
 		last = n
-		if tags, err := mailsig.ParseTags(value(h, i), nil); kind == 2 && err == nil {
+		if kind == 2 {
 			cv, _ := tags.Get("cv")
 			ended = ended || cv.Value == string(Fail)
 		}

@@ -194,7 +194,11 @@ func alone(t *testing.T, z zone, fields []string) bool {
 	}
 	defer run.Close()
 	s := set{fields: [3]int{2, 1, 0}}
-	if s.seal, err = mailsig.ParseSeal(run.Header.Fields[0].Value(), run.Engine.Limits); err != nil {
+	tags, err := mailsig.ParseField(run.Header.Fields[0].Value(), run.Engine.Limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.seal, err = mailsig.NewSeal(tags); err != nil {
 		t.Fatal(err)
 	}
 	records, err := run.Key(t.Context(), s.seal.KeyName).Wait()
@@ -205,5 +209,5 @@ func alone(t *testing.T, z zone, fields []string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.seal.Verify(records[0], digests[0]) == nil
+	return s.seal.Verify(records[0], digests[0][:]) == nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
@@ -100,7 +99,7 @@ func (v *Validator) judge(chain *Chain, all []set, run *mailsig.Run, received ti
 		s := &all[i]
 		record, err := v.record(s.key, s.seal)
 		if err == nil {
-			err = s.seal.Verify(record, digests[i])
+			err = s.seal.Verify(record, digests[i][:])
 		}
 		if err != nil {
 			chain.fail("seal", i, err)
@@ -173,10 +172,10 @@ func (v *Validator) usable(r *mailsig.Record, alg mailsig.Algorithm) error {
 // seals returns what each seal signs (RFC 8617, section 5.1.1): all sets before
 // it, and its own. Every field is canonicalised and hashed twice at most, however
 // many sets there are.
-func seals(run *mailsig.Run, all []set) ([][]byte, error) {
-	digests := make([][]byte, len(all))
-	running := sha256.New()
-	var buf []byte
+func seals(run *mailsig.Run, all []set) ([][sha256.Size]byte, error) {
+	digests := make([][sha256.Size]byte, len(all))
+	running, own := sha256.New(), sha256.New()
+	var buf, state []byte
 	for i := range all {
 		s := &all[i]
 		buf = buf[:0]
@@ -184,24 +183,21 @@ func seals(run *mailsig.Run, all []set) ([][]byte, error) {
 			buf = mailsig.AppendField(buf, run.Header.Fields[f], mailsig.Relaxed)
 		}
 		running.Write(buf)
-		own, err := fork(running)
-		if err != nil {
+		var err error
+		if state, err = running.(encoding.BinaryAppender).AppendBinary(state[:0]); err != nil {
+			return nil, err
+		}
+		if err := own.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
 			return nil, err
 		}
 		field := run.Header.Fields[s.fields[2]]
-		own.Write(s.seal.AppendSelf(buf[:0], field))
-		digests[i] = own.Sum(nil)
-		running.Write(mailsig.AppendField(buf[:0], field, mailsig.Relaxed))
+		buf = s.seal.AppendSelf(buf[:0], field)
+		own.Write(buf)
+		own.Sum(digests[i][:0])
+		if i+1 < len(all) {
+			buf = mailsig.AppendField(buf[:0], field, mailsig.Relaxed)
+			running.Write(buf)
+		}
 	}
 	return digests, nil
-}
-
-// fork returns a SHA-256 that goes on from where h is.
-func fork(h hash.Hash) (hash.Hash, error) {
-	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	other := sha256.New()
-	return other, other.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)
 }

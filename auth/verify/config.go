@@ -19,7 +19,8 @@ import (
 )
 
 // Resolver is what is asked of DNS. *[net.Resolver] is one; one that has a cache is
-// better.
+// better. Where it has the method AtHand of package resolver's, what it remembers
+// takes neither goroutines nor timers.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
@@ -187,7 +188,6 @@ func New(cfg Config) (*Verifier, error) {
 	if cfg.DMARC.Resolver == nil {
 		cfg.DMARC.Resolver = cfg.Resolver
 	}
-	cfg.DMARC.Resolver = once{cfg.DMARC.Resolver}
 	v.dmarc, err = dmarc.New(cfg.DMARC)
 	part("DMARC", err)
 	if err := errors.Join(errs...); err != nil {

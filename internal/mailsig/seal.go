@@ -6,18 +6,11 @@ import (
 	"fmt"
 )
 
-// ParseSeal reads the value of an ARC-Seal field (RFC 8617, section 4.1.3): a
+// NewSeal reads the tags of an ARC-Seal field (RFC 8617, section 4.1.3): a
 // signature over header fields that no tag lists. What only ARC knows (i=, cv=) is
 // in Tags.
-func ParseSeal(value string, limits Limits) (*Signature, error) {
-	if len(value) > limits.FieldBytes {
-		return nil, fmt.Errorf("over %d octets", limits.FieldBytes)
-	}
-	s := &Signature{Header: Relaxed, Length: -1}
-	var err error
-	if s.Tags, err = ParseTags(value, make(Tags, 0, 8)); err != nil {
-		return nil, err
-	}
+func NewSeal(tags Tags) (*Signature, error) {
+	s := &Signature{Tags: tags, Header: Relaxed, Length: -1}
 	for _, name := range [...]string{"a", "b", "d", "s"} {
 		if t, ok := s.Tags.Get(name); !ok || t.Value == "" {
 			return nil, fmt.Errorf("no %s= tag", name)
