@@ -16,7 +16,7 @@ type Delivery struct {
 	Resolver dmarc.Resolver // is asked for consent
 
 	// Send sends a report to one address. An error means that it was not sent,
-	// and is to be tried again.
+	// and is to be tried again, unless it wraps ErrRefused.
 	Send func(ctx context.Context, a Attachment, to dmarc.URI) error
 
 	Jitter time.Duration // most of a random wait behind the end of a period; 0 means an hour, negative none
@@ -27,6 +27,10 @@ type Delivery struct {
 	// again; nil means nobody.
 	Failed func(b Batch, err error, givenUp bool)
 }
+
+// ErrRefused is for Send to wrap where an address will never take the report: a
+// permanent negative reply (RFC 5321, section 4.2.1). It is not tried again.
+var ErrRefused = errors.New("report: refused for good")
 
 // Run sends what is due now, then what each period leaves when it ends, until
 // ctx does; its error is that of ctx, or says what is wrong with d.
