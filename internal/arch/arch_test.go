@@ -72,7 +72,7 @@ var table = []row{
 	{"auth/dkim", []string{"internal/..."}, []string{"golang.org/x/crypto"}},
 	{"auth/arc", []string{"internal/..."}, []string{"golang.org/x/crypto"}},
 	{"auth/dmarc", []string{"internal/..."}, []string{"golang.org/x/net/publicsuffix"}},
-	{"auth/dmarc/report", []string{"auth/dmarc", "internal/..."}, nil},
+	{"auth/dmarc/report", []string{"auth/dmarc", "internal/..."}, []string{"golang.org/x/net/publicsuffix"}},
 	{"auth/dmarc/report/failure", []string{"auth/dmarc", "auth/dmarc/report", "internal/..."}, []string{"golang.org/x/net/publicsuffix"}},
 	{"auth/dmarc/report/boltstore", []string{"auth/dmarc/report", "internal/..."}, []string{"go.etcd.io/bbolt"}},
 	{"auth/authres", []string{"internal/..."}, nil},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -175,7 +176,7 @@ func (r *Reporter) deliver(ctx context.Context, e *entry, d *Delivery) (pending 
 			continue
 		}
 		sending, cancel := context.WithTimeout(ctx, patience)
-		err := d.Send(sending, m, dest.URI)
+		err := d.sent(sending, m, dest.URI)
 		cancel()
 		if err != nil {
 			final := errors.Is(err, report.ErrRefused)
@@ -184,6 +185,17 @@ func (r *Reporter) deliver(ctx context.Context, e *entry, d *Delivery) (pending 
 		}
 	}
 	return pending
+}
+
+// sent calls Send. Where that panics, who knows whether it was sent: it is not
+// tried again.
+func (d *Delivery) sent(ctx context.Context, m Mail, to dmarc.URI) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: Send panicked: %v\n%s", report.ErrRefused, p, debug.Stack())
+		}
+	}()
+	return d.Send(ctx, m, to)
 }
 
 // admit reports whether one more mail may go to a domain in this hour, and counts

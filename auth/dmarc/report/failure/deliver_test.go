@@ -158,11 +158,13 @@ func TestRunRefused(t *testing.T) {
 				return errors.New("452 mailbox full")
 			case to == "full@example.org":
 				return errors.New("452 mailbox full")
+			case to == "panic@example.org":
+				panic("at the disco")
 			}
 			return nil
 		}
 		o.run(t, r)
-		m := forged(t, "example.org", "v=DMARC1; p=none; ruf=mailto:never@example.org,mailto:later@example.org,mailto:full@example.org,mailto:f@example.org", 1)
+		m := forged(t, "example.org", "v=DMARC1; p=none; ruf=mailto:never@example.org,mailto:later@example.org,mailto:full@example.org,mailto:panic@example.org,mailto:f@example.org", 1)
 		add(t, r, m)
 		time.Sleep(59 * time.Minute)
 		add(t, r, m)
@@ -180,7 +182,7 @@ func TestRunRefused(t *testing.T) {
 				given++
 			}
 		}
-		if given != 4 { // two of each hour
+		if given != 6 { // three of each hour
 			t.Errorf("%d given up of %q", given, o.failed)
 		}
 	})
