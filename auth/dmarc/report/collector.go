@@ -178,24 +178,20 @@ func (c *Collector) Done(ctx context.Context, b Batch) error {
 	return c.store.Delete(ctx, b.key)
 }
 
-// Write writes the XML of a report, in one pass over the rows of b, and returns
-// how many there were. A batch without rows is an error.
+// Write writes the XML of a report as it reads the rows of b, and returns how many
+// there were. A batch without rows is an error.
 func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, err error) {
 	f := Feedback{
 		Organization: c.reporter.Organization, Email: c.reporter.Email, Contact: c.reporter.Contact,
 		Generator: c.reporter.Generator, ID: c.id(b), Begin: b.Begin, End: b.End, Policy: b.Policy,
 	}
-	var lost int64
-	for count, err := range c.store.Rows(ctx, b.key) { // what found no room is told in front of the rows
-		if err != nil {
-			return 0, fmt.Errorf("report: %w", err)
-		}
-		if count.Row == "" {
-			lost = count.N
-			break
-		}
-	}
-	if lost > 0 {
+	lost, damaged, err := c.missing(ctx, b)
+	switch {
+	case err != nil:
+		return 0, err
+	case damaged > 0:
+		f.Error = fmt.Sprintf("%d messages are not in this report, for want of room and for damage", lost+damaged)
+	case lost > 0:
 		f.Error = fmt.Sprintf("%d messages are not in this report, for want of room", lost)
 	}
 	x := newWriter(w, c.legacy)
@@ -209,6 +205,9 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 		}
 		var row Row
 		if err := json.Unmarshal([]byte(count.Row), &row); err != nil {
+			if !json.Valid([]byte(count.Row)) {
+				continue // damaged, as was told
+			}
 			return rows, fmt.Errorf("report: a row in the store: %w", err)
 		}
 		row.Count = count.N
@@ -221,6 +220,22 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 		return 0, errors.New("report: no rows")
 	}
 	return rows, x.end()
+}
+
+// missing counts the messages that found no room, and those whose row was
+// damaged: that is told in front of the rows.
+func (c *Collector) missing(ctx context.Context, b Batch) (lost, damaged int64, err error) {
+	for count, err := range c.store.Rows(ctx, b.key) {
+		if err != nil {
+			return 0, 0, fmt.Errorf("report: %w", err)
+		}
+		if count.Row == "" {
+			lost = count.N
+		} else if isRow(count.Row) && !json.Valid([]byte(count.Row)) {
+			damaged += count.N
+		}
+	}
+	return lost, damaged, nil
 }
 
 // isRow tells the rows of a store from the count of what found no room, and from

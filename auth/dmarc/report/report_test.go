@@ -23,16 +23,19 @@ import (
 )
 
 // records answers as DNS would, by name with its trailing dot; "fail" for a text
-// withholds the answer.
+// withholds the answer, and "hang" lets all wait for it.
 type records map[string][]string
 
-func (r records) LookupTXT(_ context.Context, name string) ([]string, error) {
+func (r records) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	texts, ok := r[name]
 	switch {
 	case !ok:
 		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	case texts[0] == "fail":
 		return nil, &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
+	case texts[0] == "hang":
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return texts, nil
 }
@@ -389,6 +392,12 @@ func TestDestinations(t *testing.T) {
 			{"example.com", "mailto:a@nothing.example", "a@nothing.example-"},
 			{"example.com", "mailto:a@slow.example", "a@slow.example?"},
 			{"example.com", "https://example.com/", "-"},
+			{"example.com", "mailto:a@example.com?subject=1,mailto:%61@EXAMPLE.com?subject=2,mailto:a@example.com.!10m", "a@example.com+"},
+			{"example.com", "mailto:a%3Eb@example.com", "a>b@example.com-"},
+			{"example.com", "mailto:-oX@example.com", "-oX@example.com-"},
+			{"example.com", "mailto:a..b@example.com", "a..b@example.com-"},
+			{"example.com", "mailto:%C3%A4@example.com", "ä@example.com-"},
+			{"example.com", "mailto:a+b=c@example.com", "a+b=c@example.com+"},
 			{"example.com", "mailto:a@example.com,mailto:a@example.com,mailto:b@nothing.example", "a@example.com+ b@nothing.example-"},
 			{"example.com", "mailto:a@" + strings.Repeat("a.", 116) + "example", strings.Repeat("a.", 116)[:0] + "a@" + strings.Repeat("a.", 116) + "example-"},
 		} {
@@ -411,6 +420,25 @@ func TestDestinations(t *testing.T) {
 				t.Errorf("%s to %s by %s: %q, want %q", tt.domain, tt.rua, by, got, tt.want)
 			}
 		}
+	}
+	// Who is asked has many instead, and others for failure reports.
+	var many, texts []string
+	for i := range 5 {
+		record := "v=DMARC1; ruf=mailto:f@many.example; rua="
+		for j := range 16 {
+			record += fmt.Sprintf("mailto:%d.%d@many.example,", i, j)
+		}
+		texts = append(texts, record)
+		many = append(many, fmt.Sprintf("mailto:%d@many.example", i))
+	}
+	r["example.com._report._dmarc.many.example."] = texts
+	asked, _ := dmarc.ParseRecord("v=DMARC1; rua=" + strings.Join(many, ","))
+	c := checker(t, r, dmarc.TreeWalk)
+	if d := Destinations(t.Context(), c, r, "example.com", asked.Aggregate); len(d) != maxDestinations {
+		t.Errorf("%d destinations", len(d))
+	}
+	if d := FailureDestinations(t.Context(), c, r, "example.com", asked.Aggregate); len(d) != 1 || d[0].URI.Address != "f@many.example" || d[0].Refused != "" || !d[0].External {
+		t.Errorf("%+v", d)
 	}
 	record, _ := dmarc.ParseRecord("v=DMARC1; rua=mailto:a@lost.example")
 	if d := Destinations(t.Context(), checker(t, r, dmarc.TreeWalk), r, "example.com", record.Aggregate); len(d) != 1 || d[0].Err == nil {
