@@ -106,7 +106,7 @@ func signed(t testing.TB, message string, keys ...dkim.Key) string {
 
 // site is a server with v on it, and what it took.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 	v    *verify.Verifier
 
@@ -117,7 +117,12 @@ type site struct {
 	events  []smtpguard.Event
 }
 
-func newSite(t *testing.T, cfg verify.Config, more ...smtpguard.Check) *site {
+func newSite(t testing.TB, cfg verify.Config, more ...smtpguard.Check) *site {
+	t.Helper()
+	return newSiteWith(t, smtpguard.Config{}, cfg, more...)
+}
+
+func newSiteWith(t testing.TB, under smtpguard.Config, cfg verify.Config, more ...smtpguard.Check) *site {
 	t.Helper()
 	cfg.ID = "mx.example.org"
 	v, err := verify.New(cfg)
@@ -125,11 +130,12 @@ func newSite(t *testing.T, cfg verify.Config, more ...smtpguard.Check) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, v: v}
-	guard, err := smtpguard.New(smtpguard.Config{Observe: func(e smtpguard.Event) {
+	under.Observe = func(e smtpguard.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.events = append(s.events, e)
-	}}, append(more, v.Check())...)
+	}
+	guard, err := smtpguard.New(under, append(more, v.Check())...)
 	if err != nil {
 		t.Fatal(err)
 	}
