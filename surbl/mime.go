@@ -88,6 +88,8 @@ type scan struct {
 	src   *source
 	parts int
 	next  int // number of the next part that holds text
+
+	decoded []int // parts read by each decoder
 }
 
 // message reads a message: the outermost, or an attached one.
@@ -195,6 +197,10 @@ func filename(h *message.Header, params map[string]string) string {
 func (s *scan) leaf(body io.Reader, kind string, params map[string]string, name string) {
 	n, err := fill(body, s.w.raw[:], 0)
 	head := s.w.raw[:n]
+	if d, i := s.decoder(kind, name, head); d != nil {
+		s.decode(d, i, body, n, err)
+		return
+	}
 	if charset := marked(head); charset != nil {
 		body = transform.NewReader(io.MultiReader(bytes.NewReader(append([]byte(nil), head...)), body), charset.NewDecoder())
 		n, err = fill(body, s.w.raw[:], 0)
