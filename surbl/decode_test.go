@@ -4,11 +4,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/smtpguard/smtpguard/surbl"
 	"github.com/smtpguard/smtpguard/surbl/pdf"
+	"github.com/smtpguard/smtpguard/surbl/qr"
 )
 
 // attached is a part that holds b.
@@ -168,6 +170,35 @@ func TestDocumentCheck(t *testing.T) {
 	s.play(sent(attached("application/pdf", documentWith("http://www.good.com/x"))) + "S: 250")
 	s.play(sent(attached("application/pdf", "%PDF-1.4 trailer <</Encrypt 1 0 R>>")) + "S: 250")
 	if got, want := s.verdict("surbl").Facts["unread"], "part 1: pdf: encrypted"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestPictureCheck has a code found in a picture that the page shows, and in one
+// that is attached.
+func TestPictureCheck(t *testing.T) {
+	d, err := qr.New(qr.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, err := os.ReadFile("qr/testdata/evil.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := attached("image/png; name=a.png", string(picture))
+	const page = "Content-Type: multipart/related; boundary=b" + crlf + crlf + "--b" + crlf +
+		"Content-Type: text/html" + crlf + crlf + "<img src=cid:a>" + crlf + "--b" + crlf + "Content-ID: <a>" + crlf
+	const refused = "S: 550 5.7.1 Message links to hxxp://www[.]evil[.]com/x, listed by multi.example: phishing"
+	s := newSite(t, decoding(t).Check())
+	s.play(sent(part) + "S: 250") // off by default
+	s = newSite(t, decoding(t, d).Check())
+	s.play(sent(part) + refused)
+	s.play(sent(page+part+"--b--"+crlf) + refused)
+	if got, want := s.verdict("surbl").Reason, "hxxp://www[.]evil[.]com/x (link, picture): evil.com is listed by multi.example (phishing)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.play(sent(attached("image/png", string(picture[:100]))) + "S: 250")
+	if got, want := s.verdict("surbl").Facts["unread"], "part 1: qr: "; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
