@@ -91,6 +91,9 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	for _, u := range res.Links.Unread {
 		v.Facts = fact(v.Facts, "unread", clean(u.String()))
 	}
+	for _, u := range res.Unfollowed {
+		v.Facts = fact(v.Facts, "unfollowed", u.String())
+	}
 	if len(res.Listings) == 0 {
 		return v, nil
 	}
