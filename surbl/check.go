@@ -88,6 +88,12 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	if n := res.Links.More + res.Unasked; n > 0 || res.Links.Cut {
 		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for; content left unread: %v", n, res.Links.Cut))
 	}
+	for _, u := range res.Links.Unread {
+		v.Facts = fact(v.Facts, "unread", clean(u.String()))
+	}
+	for _, u := range res.Unfollowed {
+		v.Facts = fact(v.Facts, "unfollowed", u.String())
+	}
 	if len(res.Listings) == 0 {
 		return v, nil
 	}

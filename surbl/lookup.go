@@ -26,6 +26,9 @@ type Result struct {
 	Score  float64          // the sum of weights
 
 	Unasked int // questions that Config.Lookups left no room for
+
+	Followed   int          // URIs of Links that are not in the message: others lead there
+	Unfollowed []Unfollowed // URIs that were to be followed
 }
 
 // Listing is one list's word on one URI.
@@ -57,6 +60,7 @@ func (l *Lists) Message(ctx context.Context, message io.ReadSeeker) (*Result, er
 // Links looks the URIs of links up in all lists, side by side.
 func (l *Lists) Links(ctx context.Context, links Links) *Result {
 	res := &Result{Links: links}
+	l.follow(ctx, res)
 	for i := range res.Links.URIs {
 		u := &res.Links.URIs[i]
 		for j := range l.cfg.Local {

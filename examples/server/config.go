@@ -298,6 +298,9 @@ type URILists struct {
 		Reject     float64 `yaml:"reject"`
 	} `yaml:"limits"`
 	Exempt []string `yaml:"exempt"`
+	PDF    bool     `yaml:"pdf"`
+	QR     bool     `yaml:"qr"`
+	Follow bool     `yaml:"follow"`
 }
 
 // URIZone is one of them.

@@ -79,6 +79,9 @@ var table = []row{
 	{"auth/iprev", []string{".", "internal/..."}, []string{goSMTP}},
 	{"auth/verify", []string{".", "internal/...", "auth/spf", "auth/dkim", "auth/arc", "auth/dmarc", "auth/authres"}, []string{goSMTP}},
 
+	{"surbl/pdf", []string{"surbl"}, nil},
+	{"surbl/qr", []string{"surbl"}, []string{"github.com/makiuchi-d/gozxing"}},
+	{"surbl/follow", []string{"surbl", "internal/..."}, nil},
 	{"limiter/redisstore", []string{"limiter", "internal/..."}, []string{"github.com/redis/go-redis"}},
 	{"blocklist/boltstore", []string{"blocklist", "internal/..."}, []string{"go.etcd.io/bbolt"}},
 	{"blocklist/redisstore", []string{"blocklist", "internal/..."}, []string{"github.com/redis/go-redis"}},
@@ -106,6 +109,7 @@ var optional = []string{
 	"go.opentelemetry.io/",
 	"github.com/emersion/go-imap",
 	"github.com/d--j/go-milter",
+	"github.com/makiuchi-d/gozxing",
 }
 
 // graph is what each package of the module imports, the standard library left
