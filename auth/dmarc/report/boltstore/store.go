@@ -32,13 +32,14 @@ import (
 // Config says how the file is kept. The zero value of a field means its
 // default.
 type Config struct {
-	Rows  uint64        // most rows of a batch, behind which messages are only counted; 1,000,000
-	Flush time.Duration // how long a count may wait to be written; 1 s
-	Wait  time.Duration // for another process to close the file; 1 s
+	Rows   uint64        // most rows of a batch, behind which messages are only counted; 1,000,000
+	Octets int64         // most of the file in use, behind which likewise, and no batch is begun; 1 GiB
+	Flush  time.Duration // how long a count may wait to be written; 1 s
+	Wait   time.Duration // for another process to close the file; 1 s
 
 	// Aside is told that a damaged file was renamed, to what, and what was wrong
-	// with it; or, with no name, that counts could not be written. nil means
-	// nobody.
+	// with it; or, with no name, that counts could not be written, or that a batch
+	// found no room: report.ErrFull. nil means nobody.
 	Aside func(name string, err error)
 }
 
@@ -72,14 +73,17 @@ func Open(path string, cfg Config) (*Store, error) {
 	if cfg.Rows == 0 {
 		cfg.Rows = 1_000_000
 	}
+	if cfg.Octets == 0 {
+		cfg.Octets = 1 << 30
+	}
 	if cfg.Flush == 0 {
 		cfg.Flush = time.Second
 	}
 	if cfg.Wait == 0 {
 		cfg.Wait = time.Second
 	}
-	if cfg.Flush < 0 || cfg.Wait < 0 {
-		return nil, fmt.Errorf("boltstore: Config.Flush is %v, Config.Wait %v: must not be negative", cfg.Flush, cfg.Wait)
+	if cfg.Flush < 0 || cfg.Wait < 0 || cfg.Octets < 0 {
+		return nil, fmt.Errorf("boltstore: Config.Flush is %v, Config.Wait %v, Config.Octets %d: must not be negative", cfg.Flush, cfg.Wait, cfg.Octets)
 	}
 	if cfg.Aside == nil {
 		cfg.Aside = func(string, error) {}
@@ -93,9 +97,13 @@ func Open(path string, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// pageSize is that of new files. The library remembers every page that it has
+// written, in memory, so they are twice as large as usual.
+const pageSize = 8 << 10
+
 // open opens a file that is in order, or else a new one in its place.
 func open(path string, cfg Config) (*bolt.DB, error) {
-	options := &bolt.Options{Timeout: cfg.Wait, FreelistType: bolt.FreelistMapType}
+	options := &bolt.Options{Timeout: cfg.Wait, FreelistType: bolt.FreelistMapType, PageSize: pageSize}
 	db, damage := whole(path, options)
 	var system *os.PathError
 	switch {
@@ -216,20 +224,31 @@ func (s *Store) flush() error {
 	if len(taken) == 0 {
 		return nil
 	}
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	lost := 0
+	err := s.db.Update(func(tx *bolt.Tx) (err error) {
+		full := tx.Size()-int64(s.db.Stats().FreeAlloc) > s.cfg.Octets
 		for batch, rows := range taken {
-			b, err := tx.CreateBucketIfNotExists([]byte(batch))
-			if err != nil {
-				return err
+			b := tx.Bucket([]byte(batch))
+			if b == nil && full {
+				lost++
+				continue
+			}
+			if b == nil {
+				if b, err = tx.CreateBucket([]byte(batch)); err != nil {
+					return err
+				}
 			}
 			for row, n := range rows {
-				if err := s.count(b, row, n); err != nil {
+				if err := s.count(b, row, n, full); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+	if err == nil && lost > 0 {
+		s.cfg.Aside("", fmt.Errorf("boltstore: %d batches: %w", lost, report.ErrFull))
+	}
 	if err == nil {
 		return nil
 	}
@@ -245,14 +264,14 @@ func (s *Store) flush() error {
 	return fmt.Errorf("boltstore: %w", err)
 }
 
-// count adds n to the count of row. The sequence of its bucket is how many rows
-// there are.
-func (s *Store) count(b *bolt.Bucket, row string, n int64) error {
+// count adds n to the count of row, or of what finds no room: in a full file, a
+// new row. The sequence of its bucket is how many rows there are.
+func (s *Store) count(b *bolt.Bucket, row string, n int64, full bool) error {
 	name := name(row)
 	old := b.Get(name)
 	if old == nil && isRow(row) {
-		if b.Sequence() >= s.cfg.Rows {
-			return s.count(b, "", n)
+		if full || b.Sequence() >= s.cfg.Rows {
+			return s.count(b, "", n, false)
 		}
 		if err := b.SetSequence(b.Sequence() + 1); err != nil {
 			return err
