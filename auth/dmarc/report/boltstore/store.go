@@ -32,10 +32,11 @@ import (
 // Config says how the file is kept. The zero value of a field means its
 // default.
 type Config struct {
-	Rows   uint64        // most rows of a batch, behind which messages are only counted; 1,000,000
-	Octets int64         // most of the file in use, behind which likewise, and no batch is begun; 1 GiB
-	Flush  time.Duration // how long a count may wait to be written; 1 s
-	Wait   time.Duration // for another process to close the file; 1 s
+	Batches int           // most of them, behind which none is begun: all that are due are in memory at once; 50,000
+	Rows    uint64        // most rows of a batch, behind which messages are only counted; 1,000,000
+	Octets  int64         // most of the file in use, behind which the same goes for all; 1 GiB
+	Flush   time.Duration // how long a count may wait to be written; 1 s
+	Wait    time.Duration // for another process to close the file; 1 s
 
 	// Aside is told that a damaged file was renamed, to what, and what was wrong
 	// with it; or, with no name, that counts could not be written, or that a batch
@@ -58,6 +59,7 @@ type Store struct {
 	octets  int
 
 	writing sync.Mutex // held from taking what waits until it is written
+	batches int        // in the file; of who holds writing
 }
 
 var _ report.Store = (*Store)(nil)
@@ -73,6 +75,9 @@ func Open(path string, cfg Config) (*Store, error) {
 	if cfg.Rows == 0 {
 		cfg.Rows = 1_000_000
 	}
+	if cfg.Batches == 0 {
+		cfg.Batches = 50_000
+	}
 	if cfg.Octets == 0 {
 		cfg.Octets = 1 << 30
 	}
@@ -82,8 +87,8 @@ func Open(path string, cfg Config) (*Store, error) {
 	if cfg.Wait == 0 {
 		cfg.Wait = time.Second
 	}
-	if cfg.Flush < 0 || cfg.Wait < 0 || cfg.Octets < 0 {
-		return nil, fmt.Errorf("boltstore: Config.Flush is %v, Config.Wait %v, Config.Octets %d: must not be negative", cfg.Flush, cfg.Wait, cfg.Octets)
+	if cfg.Batches < 0 || cfg.Octets < 0 || cfg.Flush < 0 || cfg.Wait < 0 {
+		return nil, fmt.Errorf("boltstore: Config.Batches is %d, Octets %d, Flush %v, Wait %v: must not be negative", cfg.Batches, cfg.Octets, cfg.Flush, cfg.Wait)
 	}
 	if cfg.Aside == nil {
 		cfg.Aside = func(string, error) {}
@@ -93,6 +98,15 @@ func Open(path string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, cfg: cfg, stop: make(chan struct{}), waiting: make(map[string]map[string]int64)}
+	err = db.View(func(tx *bolt.Tx) error {
+		return tx.ForEach(func([]byte, *bolt.Bucket) error {
+			s.batches++
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("boltstore: %w", err), db.Close())
+	}
 	s.done.Go(s.flushing)
 	return s, nil
 }
@@ -224,16 +238,17 @@ func (s *Store) flush() error {
 	if len(taken) == 0 {
 		return nil
 	}
-	lost := 0
+	lost, begun := 0, 0
 	err := s.db.Update(func(tx *bolt.Tx) (err error) {
 		full := tx.Size()-int64(s.db.Stats().FreeAlloc) > s.cfg.Octets
 		for batch, rows := range taken {
 			b := tx.Bucket([]byte(batch))
-			if b == nil && full {
+			if b == nil && (full || s.batches+begun >= s.cfg.Batches) {
 				lost++
 				continue
 			}
 			if b == nil {
+				begun++
 				if b, err = tx.CreateBucket([]byte(batch)); err != nil {
 					return err
 				}
@@ -246,6 +261,9 @@ func (s *Store) flush() error {
 		}
 		return nil
 	})
+	if err == nil {
+		s.batches += begun
+	}
 	if err == nil && lost > 0 {
 		s.cfg.Aside("", fmt.Errorf("boltstore: %d batches: %w", lost, report.ErrFull))
 	}
@@ -370,12 +388,12 @@ func (s *Store) Delete(ctx context.Context, batch string) error {
 	}
 	s.mu.Unlock()
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		if err := tx.DeleteBucket([]byte(batch)); !errors.Is(err, bolterrors.ErrBucketNotFound) {
-			return err
-		}
-		return nil
+		return tx.DeleteBucket([]byte(batch))
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		s.batches--
+	case !errors.Is(err, bolterrors.ErrBucketNotFound):
 		return fmt.Errorf("boltstore: %w", err)
 	}
 	return nil

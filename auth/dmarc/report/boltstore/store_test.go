@@ -210,6 +210,48 @@ func TestFullFile(t *testing.T) {
 	}
 }
 
+// TestFullBatches has more batches than there may be, also when it is opened
+// again.
+func TestFullBatches(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dmarc.db")
+	for range 2 {
+		lost := 0
+		s := open(t, path, boltstore.Config{Batches: 5, Aside: func(string, error) { lost++ }})
+		for i := range 8 {
+			for _, row := range []string{`{"n":0}`, "sent x"} {
+				if err := s.Add(t.Context(), fmt.Sprint(i), row, 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := held(t, s); len(got) != 5 || lost != 3 {
+			t.Errorf("%d batches, %d lost", len(got), lost)
+		}
+		for _, batch := range []string{"0", "0", "never"} {
+			if err := s.Delete(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, batch := range []string{"new", "newer"} {
+			if err := s.Add(t.Context(), batch, "sent x", 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := held(t, s); len(got) != 5 || got["new"] == nil || lost != 4 {
+			t.Errorf("%d batches, %d lost", len(got), lost)
+		}
+		if err := s.Delete(t.Context(), "new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Add(t.Context(), "0", "sent x", 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTogether(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "dmarc.db"), boltstore.Config{Flush: time.Millisecond})
 	defer s.Close()
@@ -287,7 +329,7 @@ func TestDamaged(t *testing.T) {
 	if _, err := boltstore.Open(filepath.Join(dir, "none", "x.db"), boltstore.Config{}); err == nil {
 		t.Error("opened in a directory that is not there")
 	}
-	for _, cfg := range []boltstore.Config{{Flush: -1}, {Wait: -1}, {Octets: -1}} {
+	for _, cfg := range []boltstore.Config{{Flush: -1}, {Wait: -1}, {Octets: -1}, {Batches: -1}} {
 		if _, err := boltstore.Open(filepath.Join(dir, "x.db"), cfg); err == nil {
 			t.Errorf("opened with %+v", cfg)
 		}
