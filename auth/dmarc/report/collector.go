@@ -111,8 +111,14 @@ type batchKey struct {
 	URIs   []dmarc.URI `json:"uris"`
 }
 
-// maxKey bounds the keys that are given to a store: bbolt takes a little more.
-const maxKey = 32_000
+const (
+	maxKey = 32_000 // of the keys that are given to a store: bbolt takes a little more
+
+	// maxBatch bounds those of batches, as all that are due are in memory at once.
+	// Destinations that do not fit are left out: a receiver may limit to how many
+	// it reports.
+	maxBatch = 4 << 10
+)
 
 // Add counts m, if it is to be reported: a record applied to it that asks for
 // reports, and it passed or failed.
@@ -123,23 +129,39 @@ func (c *Collector) add(ctx context.Context, m *Message, now time.Time) error {
 	if o.Record == nil || len(o.Record.Aggregate) == 0 || o.Result != dmarc.Pass && o.Result != dmarc.Fail {
 		return nil
 	}
-	begin := now.UTC().Truncate(c.period)
-	batch, err := json.Marshal(batchKey{begin.Unix(), begin.Add(c.period).Unix() - 1, policyOf(o), o.Record.Aggregate})
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
+	batch, err := c.batchOf(o, now)
+	if err != nil || batch == nil {
+		return err
 	}
 	row, err := json.Marshal(rowOf(m))
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	if len(batch) > maxKey || len(row) > maxKey {
-		return ErrFull
+	if len(row) > maxKey {
+		row = nil // it is counted as one that found no room
 	}
 	err = c.store.Add(ctx, string(batch), string(row), 1)
 	if errors.Is(err, ErrFull) {
 		err = errors.Join(err, c.store.Add(ctx, string(batch), "", 1))
 	}
 	return err
+}
+
+// batchOf is the key of the batch that a message is of, nil where its record has
+// no destination of a usual size.
+func (c *Collector) batchOf(o *dmarc.Outcome, now time.Time) ([]byte, error) {
+	begin := now.UTC().Truncate(c.period)
+	k := batchKey{begin.Unix(), begin.Add(c.period).Unix() - 1, policyOf(o), o.Record.Aggregate}
+	for ; len(k.URIs) > 0; k.URIs = k.URIs[:len(k.URIs)-1] {
+		batch, err := json.Marshal(k)
+		if err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		if len(batch) <= maxBatch {
+			return batch, nil
+		}
+	}
+	return nil, nil
 }
 
 // Due yields the batches whose time ended before now, the oldest first.

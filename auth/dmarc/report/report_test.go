@@ -307,6 +307,52 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestLarge has records of far too much: their batches stay small, and their
+// rows are counted.
+func TestLarge(t *testing.T) {
+	store := new(Memory)
+	c := collector(t, Config{Store: store})
+	long := "mailto:a@example.com?subject=" + strings.Repeat("&", 1000)
+	for _, tt := range []struct {
+		rua  string
+		uris int
+	}{
+		{"mailto:a@example.com," + long, 1},
+		{long + ",mailto:a@example.com", 0},
+		{strings.Repeat("mailto:"+strings.Repeat("a", 150)+"@example.com,", 16), 10},
+	} {
+		record, err := dmarc.ParseRecord("v=DMARC1; p=none; rua=" + tt.rua)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := checked(t, dmarc.TreeWalk)[0]
+		m.Outcome.Record = record
+		for range 20 {
+			m.Outcome.Overrides = append(m.Outcome.Overrides, dmarc.Override{Type: dmarc.LocalPolicy, Comment: strings.Repeat("x", 2000)})
+		}
+		if err := c.add(t.Context(), &m, noon); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for b := range c.Due(t.Context(), noon.Add(24*time.Hour)) {
+			if n++; len(b.URIs) != tt.uris || len(b.key) > maxBatch {
+				t.Errorf("%d destinations, want %d, in %d octets", len(b.URIs), tt.uris, len(b.key))
+			}
+			for count := range store.Rows(t.Context(), b.key) {
+				if count.Row != "" || count.N != 1 {
+					t.Errorf("%d octets of a row, %d", len(count.Row), count.N)
+				}
+			}
+			if err := c.Done(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != min(tt.uris, 1) {
+			t.Errorf("%d batches of %.60s", n, tt.rua)
+		}
+	}
+}
+
 func TestTogether(t *testing.T) {
 	c := collector(t, Config{})
 	messages := checked(t, dmarc.TreeWalk)

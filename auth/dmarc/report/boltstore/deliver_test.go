@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,27 +115,30 @@ func TestKilledSending(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	done := errors.New("done")
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	var left atomic.Bool
+	left.Store(true)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { // until nothing is left
+		for ctx.Err() == nil && left.Load() {
+			time.Sleep(10 * time.Millisecond)
+			some := false
+			for range s.Batches(ctx) {
+				some = true
+			}
+			left.Store(some)
+		}
+		cancel()
+	})
 	err = c.Run(ctx, report.Delivery{
 		Checker: checker, Resolver: policy{}, Jitter: -1,
 		Send: func(_ context.Context, a report.Attachment, to dmarc.URI) error {
 			sent = append(sent, a.ID+" "+to.Address)
-			time.AfterFunc(0, func() { // when nothing is left
-				for ctx.Err() == nil {
-					if len(held(t, s)) == 0 {
-						stop(done)
-						return
-					}
-					time.Sleep(10 * time.Millisecond)
-				}
-			})
 			return nil
 		},
 	})
-	if !errors.Is(context.Cause(ctx), done) {
-		t.Errorf("Run: %v", err)
+	if left.Load() {
+		t.Errorf("something is left; Run: %v", err)
 	}
 	id, _, _ := strings.Cut(sent[0], " ")
 	if want := []string{id + " a@example.com", id + " b@example.com", id + " c@example.com"}; !slices.Equal(sent, want) {

@@ -34,8 +34,10 @@ type Config struct {
 
 	// Bounds of an hour. PerDomain is of reports about what is registered of a
 	// policy domain, by the Public Suffix List, as names below it cost nothing; 0
-	// means 10. PerDestination is of mails to one domain; 0 means 60. Total is of
-	// mails, and of reports that are kept, 16 KiB each; 0 means 240.
+	// means 10. PerDestination is of mails to what is registered of a destination; 0
+	// means 60. Total is of mails, and of reports that are kept, of up to 40 KiB; 0
+	// means 240. Who forges mail of enough domains uses it up: then nobody is told
+	// for the rest of the hour.
 	PerDomain, PerDestination, Total int
 }
 

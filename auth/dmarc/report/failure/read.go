@@ -121,7 +121,7 @@ func contentOf(header []byte) (c content) {
 	for f := range fields(header) {
 		switch strings.ToLower(f.name) {
 		case "content-type":
-			media, params, _ := mime.ParseMediaType(unfold(f.value))
+			media, params, _ := mime.ParseMediaType(unfold(f.value[:min(len(f.value), maxValue)]))
 			c.media, c.boundary = media, params["boundary"]
 		case "content-transfer-encoding":
 			c.encoding = strings.ToLower(unfold(f.value))
@@ -187,7 +187,8 @@ func (w *walk) multipart(boundary string, body []byte, depth int) error {
 			return nil
 		}
 		content := content{encoding: strings.ToLower(strings.TrimSpace(p.Header.Get("Content-Transfer-Encoding")))}
-		media, params, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
+		kind := p.Header.Get("Content-Type")
+		media, params, _ := mime.ParseMediaType(kind[:min(len(kind), maxValue)])
 		content.media, content.boundary = media, params["boundary"]
 		if err := w.part(content, decoded(p), depth+1); err != nil {
 			return err

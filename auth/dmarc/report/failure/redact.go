@@ -150,12 +150,16 @@ func (r *redactor) signature(value string) string {
 			text = strings.ReplaceAll(strings.ReplaceAll(text, " ", ""), ":", ": ")
 		case "i":
 			if strings.Contains(text, "@") { // that of ARC is a number
-				text = r.identity(text)
+				if text = r.identity(text); text == "" {
+					return ""
+				}
+				told = append(told, "i="+text)
+				continue
 			}
 		default:
 			continue
 		}
-		if !isText(text, atext+".:;/=, @") {
+		if !isText(text, "+-._:/= ") {
 			return ""
 		}
 		told = append(told, t.Name+"="+text)

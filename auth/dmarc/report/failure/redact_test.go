@@ -30,6 +30,7 @@ func TestRedact(t *testing.T) {
 		{"DKIM-Signature: v=1; a=rsa-sha256; d=example.org; s=s1; i=ann@Mail.example.org; z=Subject:you=20are; xlogin=ann; b=aGVs\r\n bG8=", "DKIM-Signature: v=1; a=rsa-sha256; d=example.org; s=s1; i=redacted@mail.example.org; b=aGVsbG8="},
 		{"DKIM-Signature: i=@example.org; d=example.org", "DKIM-Signature: i=@example.org; d=example.org"},
 		{"DKIM-Signature: v=1; d=<b>ann</b>", "DKIM-Signature: (removed)"},
+		{"DKIM-Signature: a=ann@example.org; d=example.org", "DKIM-Signature: (removed)"},
 		{"ARC-Seal: i=12; cv=pass; d=example.org", "ARC-Seal: i=12; cv=pass; d=example.org"},
 		{"Received: from Anns-Phone (host-8.isp.example [192.0.2.8] (may be ann)) (authenticated as ann) by MX.example.org (Postfix) with ESMTPSA id 4Ln7 for <ann@example.org>; Tue, 19 Jul 2022 07:57:41 +0200 (CEST)",
 			"Received: from unknown ([192.0.2.8]) by MX.example.org with ESMTPSA id 4Ln7; Tue, 19 Jul 2022 07:57:41 +0200"},

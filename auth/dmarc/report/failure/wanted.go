@@ -108,14 +108,15 @@ func near(o *dmarc.Outcome, name string) bool {
 // itself: a report about one could have another made (RFC 6591, section 6.4).
 func automatic(header []byte) bool {
 	for f := range fields(header) {
-		value := strings.ToLower(unfold(f.value))
+		value := func() string { return strings.ToLower(unfold(f.value[:min(len(f.value), maxValue)])) }
 		switch strings.ToLower(f.name) {
 		case "auto-submitted": // RFC 3834, section 5
-			value, _, _ = strings.Cut(value, ";")
-			if value, _, _ = strings.Cut(value, "("); strings.TrimSpace(value) != "no" {
+			said, _, _ := strings.Cut(value(), ";")
+			if said, _, _ = strings.Cut(said, "("); strings.TrimSpace(said) != "no" {
 				return true
 			}
 		case "content-type":
+			value := value()
 			media, _, err := mime.ParseMediaType(value)
 			if media == "multipart/report" || media == "message/feedback-report" || err != nil && strings.Contains(value, "report") {
 				return true
@@ -157,7 +158,7 @@ func fields(header []byte) func(yield func(field) bool) {
 			if header = header[end:]; len(line) == 0 {
 				return
 			}
-			if name, value, found := bytes.Cut(line, []byte(":")); found && !yield(field{strings.TrimRight(string(name), " \t"), value}) {
+			if name, value, found := bytes.Cut(line, []byte(":")); found && len(name) < 1000 && !yield(field{strings.TrimRight(string(name), " \t"), value}) {
 				return
 			}
 		}

@@ -147,20 +147,19 @@ func (r *Reporter) signed(put func(name, value string), m *Message, id *dmarc.Id
 	}
 }
 
-const (
-	maxRecords = 12 // ten that a record includes, itself, and one more
-	maxRecord  = 2 << 10
-)
+// maxRecords bounds the octets of SPF records that are told.
+const maxRecords = 4 << 10
 
 // spfRecords writes the records that SPF found (RFC 6591, section 3.2.6), as far
 // as they are text.
 func spfRecords(put func(name, value string), records []Policy) {
-	for i, p := range records {
-		name, err := domain.Normal(p.Domain)
-		if i == maxRecords {
+	left := maxRecords
+	for _, p := range records {
+		if left -= len(p.Record) + len(p.Domain); left < 0 {
 			return
 		}
-		if err != nil || len(p.Record) > maxRecord || !isPrintable(p.Record) {
+		name, err := domain.Normal(p.Domain)
+		if err != nil || !isPrintable(p.Record) {
 			continue
 		}
 		text := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(p.Record)

@@ -101,6 +101,34 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestReportBounds has far too much of everything that others choose.
+func TestReportBounds(t *testing.T) {
+	r := reporter(t, Config{Fields: []string{"X-A"}})
+	m := judged(t, rejects)
+	m.Header = []byte(strings.Repeat("X-A: "+strings.Repeat("word ", 1000)+"\r\n", 40))
+	m.EnvelopeID, m.MailFrom = strings.Repeat("x", 1000), strings.Repeat("x", 1000)+"@"+strings.Repeat("y", 1000)
+	m.SPF, m.Identities = nil, []string{"@\r\nX: y", "\r\nX: y@example.org"}
+	for range 100 {
+		m.SPF = append(m.SPF, Policy{"example.org", "v=spf1 " + strings.Repeat("a:example.org ", 30)})
+	}
+	m.Outcome.DKIM[1].Selector = "a\r\nX: y"
+	m.Outcome.SPF.Domain = "a\r\nX: y"
+	for _, what := range []Failure{DMARC, Signature, SPF} {
+		d := r.draft(&m, what, noon)
+		mail := r.mail(&d, 1, "f@example.org", noon)
+		if n := len(d.text) + len(d.fields) + len(d.header); n > 20<<10 {
+			t.Errorf("%s: a draft of %d octets", what, n)
+		}
+		if bytes.Contains(mail.Content, []byte("\nX: ")) {
+			t.Errorf("%s:\n%s", what, mail.Content)
+		}
+		got, err := Read(bytes.NewReader(mail.Content), Limits{})
+		if err != nil || got.Failure != what || got.Domain != "example.org" || got.EnvelopeID != "" || got.MailFrom != "" || got.DKIMSelector != "" || len(got.SPF) > 10 {
+			t.Errorf("%s: %+v, %v", what, got, err)
+		}
+	}
+}
+
 // TestPython has Python's email package read reports: it tells of every defect.
 func TestPython(t *testing.T) {
 	python := require.Program(t, "python3")
