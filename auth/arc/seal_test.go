@@ -123,20 +123,33 @@ func TestSeal(t *testing.T) {
 		"body":             m + "more\r\n",
 		"subject":          strings.Replace(m, "Subject: [list]", "Subject: [other]", 1),
 		"second From":      "From: ceo@bank.example\r\n" + m,
+		"second Subject":   "subject: pay\r\n" + m,
+		"a Reply-To":       "Reply-To: ceo@evil.example\r\n" + m,
+		"a Cc":             "Cc: bob@example.com\r\n" + m,
+		"second Date":      "Date: Fri, 24 Jul 2026 09:59:58 +0000\r\n" + m,
+		"second version":   "MIME-Version: 1.0\r\n" + m,
 		"results of one":   strings.Replace(m, "one.example; arc=none", "one.example; arc=pass", 1),
 		"results of three": strings.Replace(m, "three.example; arc=pass", "three.example; arc=none", 1),
-		"one set less":     m[strings.Index(m, "MIME-Version")-len("x"):],
 		"a set twice":      m[:strings.Index(m, "From: ")] + m,
 		"a selector":       strings.Replace(m, "s=s1", "s=s2", 1),
 	} {
-		if name == "one set less" {
-			continue
-		}
 		if got := validated(t, z, changed); got.Status != Fail || got.Reason == "" || got.Oldest > 3 {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if _, ok := validated(t, z, changed).Trusted("*.example"); ok {
 			t.Errorf("%s: trusted", name)
+		}
+	}
+}
+
+// What hosts add on the way, the seal does not mind.
+func TestSealAdded(t *testing.T) {
+	z := zone{}
+	m := sealed(t, z, message, nil, key(t, z, "one.example", "ed25519"))
+	for _, field := range []string{"Received: from a by b", "Return-Path: <a@b.example>", "X-Spam: no", "Authentication-Results: a.example; none", "Sender: list@example.org", "Content-Type: text/plain", "DKIM-Signature: v=1"} {
+		chain := validated(t, z, field+"\r\n"+m)
+		if chain.Status != Pass {
+			t.Errorf("%s: %+v", field, chain)
 		}
 	}
 }

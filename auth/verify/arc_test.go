@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/auth/arc"
 	"github.com/smtpguard/smtpguard/auth/dkim"
 	"github.com/smtpguard/smtpguard/auth/dmarc"
@@ -110,7 +111,7 @@ func route(t *testing.T, w *world, keys map[string]dkim.Key, message string, leg
 // Whose word counts, where those who seal are not all trusted, and what they may say.
 // The author's domain asks to reject what fails, and all of this fails with us.
 func TestTrust(t *testing.T) {
-	w := &world{txt: map[string]string{"_dmarc.example.com": "v=DMARC1; p=reject"}}
+	w := &world{txt: map[string]string{"_dmarc.example.com": "v=DMARC1; p=reject", "lists.example.net": "v=spf1 -all"}}
 	keys := make(map[string]dkim.Key)
 	for _, host := range []string{"lists.example.net", "relay.example.net", "evil.example"} {
 		keys[host] = w.key(t, host)
@@ -182,7 +183,8 @@ func TestTrust(t *testing.T) {
 			"    iprev=pass smtp.remote-ip=192.0.2.1 (a.example.com); spf=pass smtp.mailfrom=ann@example.com smtp.helo=a.example.com")}, let},
 		{"rspamd", []leg{by(list, "dkim=pass header.d=example.com header.s=s1 header.b=\"ab/c\";\r\n\tdmarc=pass (policy=reject) header.from=example.com;\r\n\tspf=pass (lists.example.net: domain of ann@example.com designates 192.0.2.1 as permitted sender) smtp.mailfrom=ann@example.com")}, let},
 	} {
-		s := newSite(t, verify.Config{Resolver: w, Sealers: []string{"*.example.net"}})
+		// Where SPF is refused too, their word is enough.
+		s := newSite(t, verify.Config{Resolver: w, Sealers: []string{"*.example.net"}, Policy: verify.Policy{SPFFail: smtpguard.Reject}})
 		if err := s.send("list@lists.example.net", route(t, w, keys, letter, tt.legs)); code(err) != tt.code {
 			t.Errorf("%s: %v", tt.name, err)
 		}

@@ -89,7 +89,9 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 	if set, ok := r.ARC.Trusted(v.cfg.Sealers...); ok && author != "" {
 		m.ARC.Trusted, m.ARC.Passed = true, passed(r.ARC.Sets[set.Instance-1:], author)
 	}
+	r.passedOn = m.ARC.Passed
 	if within(v.cfg.Forwarders, r.Client) {
+		r.passedOn = true
 		m.Overrides = append(m.Overrides, dmarc.Override{Type: dmarc.TrustedForwarder, Comment: "client is a known forwarder"})
 	}
 	r.DMARC = policy(&m)
