@@ -64,7 +64,9 @@ func (in *incoming) checks(cfg *Config) []smtpguard.Check {
 	if len(in.upstream.gateways) == 0 {
 		return append(checks, in.verifier.Strip())
 	}
-	others := func(c *smtpguard.Conn, tx *smtpguard.Transaction, r *smtpguard.Recipient) bool { return !gateway(c, tx, r) }
+	others := func(c *smtpguard.Conn, tx *smtpguard.Transaction, r *smtpguard.Recipient) bool {
+		return !gateway(c, tx, r)
+	}
 	return append(checks,
 		smtpguard.When(others, in.verifier.Strip()),
 		smtpguard.When(gateway, in.upstream.check()),

@@ -403,3 +403,32 @@ func TestSigningReload(t *testing.T) {
 		t.Error("the log does not tell of keys")
 	}
 }
+
+// What nobody can sign is sent as it is, unless all has to be signed.
+func TestSigningHopeless(t *testing.T) {
+	k := newKeyring(t)
+	k.add(t, dkim.Ed25519, "example.org", "s1")
+	out := startNext(t)
+	for required, want := range map[bool]int{false: 0, true: 451} {
+		r := start(t, "", fmt.Sprintf(`
+route: {address: %q, tls: none}
+octets: {policy: allow}
+signing: {keys: %q, required: %t}
+`, out.addr, k.dir, required))
+		c := r.demo()
+		err := c.SendMail("demo@example.org", []string{"b@example.com"}, strings.NewReader("From: demo@example.org\r\n\r\nx\ry\r\n"))
+		if code(err) != want || want == 0 && err != nil {
+			t.Errorf("required: %t: %v", required, err)
+		}
+		if want != 0 {
+			continue
+		}
+		if got := out.content(t); !strings.HasSuffix(got, "x\ry\r\n") || strings.Contains(got, "DKIM-Signature:") {
+			t.Errorf("the next host has %q", got)
+		}
+		r.until("the log tells", func() bool { return strings.Contains(r.log.String(), `msg="not signed"`) })
+	}
+	if n := len(out.mail()); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
