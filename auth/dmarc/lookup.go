@@ -65,7 +65,7 @@ func (l *lookups) ask(names ...string) {
 		l.asked++
 		pending++
 		go func() {
-			texts, err := l.c.resolver.LookupTXT(l.ctx, "_dmarc."+name+".")
+			texts, err := l.c.lookup(l.ctx, "_dmarc."+name+".")
 			results <- found{name, l.c.judge(name, texts, err)}
 		}()
 	}
@@ -81,6 +81,19 @@ func (l *lookups) ask(names ...string) {
 			}
 			return
 		}
+	}
+}
+
+// lookup asks for texts. A panic of the resolver's is a failure.
+func (c *Checker) lookup(ctx context.Context, name string) (texts []string, err error) {
+	defer recovered(&err)
+	return c.resolver.LookupTXT(ctx, name)
+}
+
+// recovered, deferred, turns a panic of a resolver's into *err.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("dmarc: resolver: panic: %v", p)
 	}
 }
 

@@ -412,3 +412,24 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// fragile is a resolver that panics.
+type fragile struct{ *world }
+
+func (fragile) LookupTXT(context.Context, string) ([]string, error) { panic("no resolver") }
+
+// A resolver that panics is one that fails: nothing passes, nothing is lost, and the
+// process lives.
+func TestResolverPanics(t *testing.T) {
+	w := &world{txt: map[string]string{}}
+	message := signed(t, letter, w.key(t, "example.com"))
+	cfg := verify.Config{Resolver: fragile{w}, Policy: verify.Policy{Temporary: smtpguard.Defer}}
+	s := newSite(t, cfg)
+	if err := s.send("ann@example.com", message); code(err) != "451 4.4.3" {
+		t.Errorf("the client reads %v", err)
+	}
+	r, err := s.v.Verify(t.Context(), verify.Envelope{Client: netip.MustParseAddr("192.0.2.1"), Hello: "mail.example.com", From: "ann@example.com"}, strings.NewReader(message))
+	if err != nil || r.SPF.Result != "temperror" || r.DKIM.Result() != dkim.TempError || r.DMARC.Result != dmarc.TempError {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -27,6 +28,8 @@ type answer struct {
 
 type askedKey struct{}
 
+var errPanic = errors.New("verify: the resolver has panicked")
+
 // withAsked returns a context under which names are asked for once.
 func withAsked(ctx context.Context) context.Context {
 	return context.WithValue(ctx, askedKey{}, &asked{names: make(map[string]*answer)})
@@ -45,8 +48,9 @@ func (o once) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	}
 	a.mu.Unlock()
 	if !ok {
+		defer close(r.done)
+		r.err = errPanic // should this panic
 		r.texts, r.err = o.next.LookupTXT(ctx, name)
-		close(r.done)
 		return r.texts, r.err
 	}
 	select {
