@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/auth/spf"
 	"github.com/smtpguard/smtpguard/internal/domain"
@@ -76,9 +74,7 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	defer cancel()
 	r, err := v.verify(ctx, msg.Open(), tx.Started(), func() (netip.Addr, spf.Outcome, error) { return v.spfOf(ctx, tx, msg) })
 	if errors.Is(err, ErrHeader) {
-		return smtpguard.Verdict{Action: smtpguard.Reject, Reason: err.Error(), Reply: &smtp.SMTPError{
-			Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "Header section too large",
-		}}, nil
+		return v.judge(tx, (*Policy).tooLarge), nil
 	} else if err != nil {
 		return smtpguard.Verdict{}, err
 	}
@@ -86,7 +82,7 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	if err := v.write(tx, msg, &r); err != nil {
 		return smtpguard.Verdict{}, err
 	}
-	return v.judge(tx, &r), nil
+	return v.judge(tx, func(p *Policy) smtpguard.Verdict { return p.verdict(&r) }), nil
 }
 
 // spfOf waits for what was begun at MAIL, or asks on behalf of who came through a

@@ -260,6 +260,8 @@ func TestCheck(t *testing.T) {
 		{"SPF fail, no DMARC", verify.Config{}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail"},
 		{"SPF fail refused", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "550 5.7.23", false, ""},
 		{"SPF temporary", verify.Config{}, "x@broken.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=temperror"},
+		{"a forwarder's SPF", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}, Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail"},
+		{"a forwarder's SPF, with DMARC", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}, Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, "x@other.example", letter, "", false, "dmarc=fail"},
 		{"null reverse-path", verify.Config{}, "", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail smtp.helo=mail.example.com"},
 		{"two From fields", verify.Config{}, "ann@example.com", "From: ceo@bank.example\r\n" + letter, "550 5.7.1", false, ""},
 		{"a huge header section", verify.Config{DKIM: dkim.Config{Limits: dkim.Limits{HeaderBytes: 5000}}}, "ann@example.com", "X-Long: " + strings.Repeat("a\r\n b", 1000) + "\r\n" + letter, "552 5.3.4", false, ""},
@@ -350,6 +352,26 @@ func TestAskedOnce(t *testing.T) {
 	}
 	if len(w.asked) < 3 {
 		t.Errorf("only %v were asked for", w.asked)
+	}
+}
+
+// Who monitors refuses nothing, and changes nothing but fields that claim to be ours.
+func TestMonitorRefusesNothing(t *testing.T) {
+	s := newSite(t, verify.Config{Resolver: new(world), DKIM: dkim.Config{Limits: dkim.Limits{HeaderBytes: 5000}}, Policy: verify.Policy{Monitor: true, Temporary: smtpguard.Defer, SPFFail: smtpguard.Reject}})
+	huge := "X-Long: " + strings.Repeat("a\r\n b", 1000) + "\r\n" + letter
+	if err := s.send("ann@example.com", "Authentication-Results: mx.example.org; dmarc=pass\r\n"+huge); err != nil {
+		t.Fatal(err)
+	}
+	if got, junk, r := s.taken(); junk || !strings.HasSuffix(got, huge) || strings.Contains(got, "dmarc=pass") || r.DKIM != nil {
+		t.Errorf("junk %t, %+v, %.500s", junk, r, got)
+	}
+	for _, message := range []string{"", "\r\n", "x\r\n", "From: a@example.com\r\nFrom: b@example.com\r\n\r\nx\r\n", letter} {
+		if err := s.send("ann@example.com", message); err != nil {
+			t.Errorf("%q: %v", message, err)
+		}
+		if got, junk, _ := s.taken(); junk || !strings.HasSuffix(got, message) {
+			t.Errorf("%q: junk %t, %q", message, junk, got)
+		}
 	}
 }
 

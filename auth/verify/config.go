@@ -92,8 +92,8 @@ type Policy struct {
 	// pass. Continue lets it through, unproven; Defer has the client try again.
 	Temporary smtpguard.Action
 
-	// SPFFail is for mail whose SPF is fail where no DMARC policy decides. Continue:
-	// DMARC, where there is one, knows better.
+	// SPFFail is for mail whose SPF is fail where no DMARC policy decides, and that
+	// comes from none of Forwarders. Continue: DMARC, where there is one, knows better.
 	SPFFail smtpguard.Action
 }
 

@@ -19,6 +19,8 @@ type Result struct {
 	DKIM   *dkim.Report
 	ARC    *arc.Chain
 	DMARC  dmarc.Outcome
+
+	forwarded bool // by who is known to, so that SPF can not but fail
 }
 
 // ResultOf returns what was found out about the message of tx; ok is false before

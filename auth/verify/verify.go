@@ -84,8 +84,10 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 	m.ARC = reported(r.ARC)
 	if set, ok := r.ARC.Trusted(v.cfg.Sealers...); ok && noAuthor == nil {
 		m.ARC.Trusted, m.ARC.Passed = true, passed(set, author)
+		r.forwarded = m.ARC.Passed
 	}
 	if within(v.cfg.Forwarders, r.Client) {
+		r.forwarded = true
 		m.Overrides = append(m.Overrides, dmarc.Override{Type: dmarc.TrustedForwarder, Comment: "client is a known forwarder"})
 	}
 	r.DMARC = v.dmarc.Check(ctx, m)
