@@ -59,6 +59,10 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 	// Whatever DNS has to say of the author is on its way while the body is hashed.
 	header := []byte(run.Header.Text())
 	author, noAuthor := dmarc.AuthorDomain(header, v.cfg.DMARC.Mailboxes)
+	if more := run.Behind(); noAuthor == nil && len(more) > 0 { // where others may see another author
+		header = append(header, more...)
+		author, noAuthor = dmarc.AuthorDomain(header, v.cfg.DMARC.Mailboxes)
+	}
 	if noAuthor == nil {
 		warm := make(chan struct{})
 		go func() {
