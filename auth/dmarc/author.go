@@ -176,19 +176,34 @@ func spells(name []byte) bool {
 }
 
 // strayFrom reports whether a From field begins behind a bare CR in field, which
-// some readers take for the end of a line.
+// some readers take for the end of a line. It goes over field once, however many
+// there are.
 func strayFrom(field []byte) bool {
-	for {
-		i := bytes.IndexByte(field, '\r')
-		if i < 0 || i+1 >= len(field) {
-			return false
+	const from = "from"
+	var begun [len(from) + 1]bool // names that have so many octets of it
+	some := false                 // of begun
+	for i := 0; i < len(field); i++ {
+		if !some {
+			n := bytes.IndexByte(field[i:], '\r')
+			if n < 0 {
+				return false
+			}
+			i += n
 		}
-		field = field[i+1:]
-		if field[0] == '\n' || isBlank(field[0]) {
-			continue
-		}
-		if colon := bytes.IndexByte(field, ':'); colon >= 0 && spells(field[:colon]) {
+		switch c := field[i]; {
+		case c == '\r' && i+1 < len(field) && field[i+1] != '\n' && !isBlank(field[i+1]):
+			begun[0], some = true, true
+		case c <= ' ' || c >= 0x7f: // not seen, or dropped: see spells
+		case c == ':' && begun[len(from)]:
 			return true
+		default:
+			some = false
+			for n := len(from); n > 0; n-- {
+				begun[n] = begun[n-1] && c|0x20 == from[n-1]
+				some = some || begun[n]
+			}
+			begun[0] = false
 		}
 	}
+	return false
 }

@@ -1,7 +1,9 @@
 package dmarc
 
 import (
+	"bytes"
 	"errors"
+	"math/rand/v2"
 	"net/mail"
 	"regexp"
 	"strings"
@@ -188,4 +190,34 @@ func FuzzAuthorDomain(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestStrayFrom compares with what is meant, said plainly: the text behind each bare
+// CR up to its first colon spells From.
+func TestStrayFrom(t *testing.T) {
+	tokens := []string{"\r", "\r", "\r\n", " ", "\t", "f", "R", "o", "M", "from", "From", ":", "\x01", "x", "\xff"}
+	random := rand.New(rand.NewPCG(5322, 1))
+	found := 0
+	for range 100000 {
+		var field []byte
+		for range random.IntN(12) {
+			field = append(field, tokens[random.IntN(len(tokens))]...)
+		}
+		want := false
+		for i := range field {
+			if behind := field[i+1:]; field[i] == '\r' && len(behind) > 0 && behind[0] != '\n' && !isBlank(behind[0]) {
+				name, _, ok := bytes.Cut(behind, []byte(":"))
+				want = want || ok && spells(name)
+			}
+		}
+		if want {
+			found++
+		}
+		if got := strayFrom(field); got != want {
+			t.Fatalf("%q: %t", field, got)
+		}
+	}
+	if found < 300 {
+		t.Errorf("only %d are found", found)
+	}
 }

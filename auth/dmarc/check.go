@@ -309,8 +309,10 @@ func (e *evaluation) exists() (bool, error) {
 		e.existence = &existence{}
 		done := make(chan existence, 1)
 		go func() {
-			found, err := e.c.exists(e.ctx, e.out.AuthorDomain+".")
-			done <- existence{found, err}
+			var is existence
+			defer func() { done <- is }()
+			defer recovered(&is.err)
+			is.found, is.err = e.c.exists(e.ctx, e.out.AuthorDomain+".")
 		}()
 		select {
 		case *e.existence = <-done:

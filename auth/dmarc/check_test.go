@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"context"
 	"slices"
 	"testing"
 )
@@ -199,5 +200,29 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// fragile is a resolver that panics.
+type fragile struct{}
+
+func (fragile) LookupTXT(context.Context, string) ([]string, error) { panic("no resolver") }
+
+// A resolver that panics is one that fails.
+func TestPanics(t *testing.T) {
+	c, err := New(Config{Resolver: fragile{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Check(t.Context(), message("example.com", "example.com")); got.Result != TempError {
+		t.Errorf("%+v", got)
+	}
+	z := &zone{txt: map[string][]string{"_dmarc.example.com": {"v=DMARC1; p=none; np=reject"}}}
+	c, err = New(Config{Resolver: z, Exists: func(context.Context, string) (bool, error) { panic("no resolver") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Check(t.Context(), message("a.example.com", "")); got.Result != TempError {
+		t.Errorf("%+v", got)
 	}
 }

@@ -120,7 +120,7 @@ func (l *lookups) begin(names ...string) {
 			l.atHand, l.missed, _ = lookup.AtHand(l.ctx, l.c.resolver)
 		}
 		if l.missed != nil {
-			texts, err := l.c.resolver.LookupTXT(l.atHand, where)
+			texts, err := l.c.lookup(l.atHand, where)
 			if !l.missed() {
 				f := l.c.judge(name, texts, err)
 				a.record, a.err, a.note = f.record, f.err, f.note
@@ -130,9 +130,22 @@ func (l *lookups) begin(names ...string) {
 		coming := make(chan found, 1)
 		a.coming = coming
 		go func() {
-			texts, err := l.c.resolver.LookupTXT(l.ctx, where)
+			texts, err := l.c.lookup(l.ctx, where)
 			coming <- l.c.judge(name, texts, err)
 		}()
+	}
+}
+
+// lookup asks for texts. A panic of the resolver's is a failure.
+func (c *Checker) lookup(ctx context.Context, name string) (texts []string, err error) {
+	defer recovered(&err)
+	return c.resolver.LookupTXT(ctx, name)
+}
+
+// recovered, deferred, turns a panic of a resolver's into *err.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("dmarc: resolver: panic: %v", p)
 	}
 }
 

@@ -60,9 +60,9 @@ type decision struct {
 
 // check evaluates the policy of name for a client. whole is the sender in one
 // string, "" if that is still to be put together.
-func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo, local, name, whole string) Outcome {
+func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo, local, name, whole string) (out Outcome) {
 	addr = addr.Unmap().WithZone("")
-	out := Outcome{Identity: id, Client: addr, Helo: helo, Domain: name, Result: None}
+	out = Outcome{Identity: id, Client: addr, Helo: helo, Domain: name, Result: None}
 	if local == "" {
 		local, whole = "postmaster", "" // section 4.3
 	}
@@ -102,6 +102,11 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 		local: local, origin: origin, sender: out.Sender,
 	}
 	defer e.ctx.End()
+	defer func() { // of the resolver
+		if p := recover(); p != nil {
+			out.Result, out.Err = TempError, fmt.Errorf("spf: resolver: panic: %v", p)
+		}
+	}()
 
 	out.Result = e.policy(normal + ".")
 	if out.Result == Fail {

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/auth/spf"
 	"github.com/smtpguard/smtpguard/internal/domain"
@@ -82,9 +80,7 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	defer d.End()
 	r, err := v.verify(d, msg.Open(), tx.Started(), func() (netip.Addr, spf.Outcome, error) { return v.spfOf(d, tx, msg) })
 	if errors.Is(err, ErrHeader) {
-		return smtpguard.Verdict{Action: smtpguard.Reject, Reason: err.Error(), Reply: &smtp.SMTPError{
-			Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "Header section too large",
-		}}, nil
+		return v.judge(tx, (*Policy).tooLarge), nil
 	} else if err != nil {
 		return smtpguard.Verdict{}, err
 	}
@@ -92,7 +88,7 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	if err := v.write(tx, msg, &r); err != nil {
 		return smtpguard.Verdict{}, err
 	}
-	return v.judge(tx, &r), nil
+	return v.judge(tx, func(p *Policy) smtpguard.Verdict { return p.verdict(&r) }), nil
 }
 
 // spfOf waits for what was begun at MAIL, or asks on behalf of who came through a

@@ -264,6 +264,8 @@ func TestCheck(t *testing.T) {
 			"x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail"},
 		{"SPF fail refused", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "550 5.7.23", false, ""},
 		{"SPF temporary", verify.Config{}, "x@broken.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=temperror"},
+		{"a forwarder's SPF", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}, Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail"},
+		{"a forwarder's SPF, with DMARC", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}, Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, "x@other.example", letter, "", false, "dmarc=fail"},
 		{"null reverse-path", verify.Config{}, "", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail smtp.helo=mail.example.com"},
 		{"two From fields", verify.Config{}, "ann@example.com", "From: ceo@bank.example\r\n" + letter, "550 5.7.1", false, ""},
 		{"a huge header section", verify.Config{DKIM: dkim.Config{Limits: dkim.Limits{HeaderBytes: 5000}}}, "ann@example.com", "X-Long: " + strings.Repeat("a\r\n b", 1000) + "\r\n" + letter, "552 5.3.4", false, ""},
@@ -357,6 +359,26 @@ func TestAskedOnce(t *testing.T) {
 	}
 }
 
+// Who monitors refuses nothing, and changes nothing but fields that claim to be ours.
+func TestMonitorRefusesNothing(t *testing.T) {
+	s := newSite(t, verify.Config{Resolver: new(world), DKIM: dkim.Config{Limits: dkim.Limits{HeaderBytes: 5000}}, Policy: verify.Policy{Monitor: true, Temporary: smtpguard.Defer, SPFFail: smtpguard.Reject}})
+	huge := "X-Long: " + strings.Repeat("a\r\n b", 1000) + "\r\n" + letter
+	if err := s.send("ann@example.com", "Authentication-Results: mx.example.org; dmarc=pass\r\n"+huge); err != nil {
+		t.Fatal(err)
+	}
+	if got, junk, r := s.taken(); junk || !strings.HasSuffix(got, huge) || strings.Contains(got, "dmarc=pass") || r.DKIM != nil {
+		t.Errorf("junk %t, %+v, %.500s", junk, r, got)
+	}
+	for _, message := range []string{"", "\r\n", "x\r\n", "From: a@example.com\r\nFrom: b@example.com\r\n\r\nx\r\n", letter} {
+		if err := s.send("ann@example.com", message); err != nil {
+			t.Errorf("%q: %v", message, err)
+		}
+		if got, junk, _ := s.taken(); junk || !strings.HasSuffix(got, message) {
+			t.Errorf("%q: junk %t, %q", message, junk, got)
+		}
+	}
+}
+
 // Recipients whose policies differ do not share a transaction.
 func TestDomains(t *testing.T) {
 	w := &world{txt: map[string]string{"_dmarc.example.com": "v=DMARC1; p=reject"}}
@@ -414,5 +436,26 @@ func TestNew(t *testing.T) {
 		if !bytes.Contains([]byte(err.Error()), []byte(want)) {
 			t.Errorf("nothing on %s: %v", want, err)
 		}
+	}
+}
+
+// fragile is a resolver that panics.
+type fragile struct{ *world }
+
+func (fragile) LookupTXT(context.Context, string) ([]string, error) { panic("no resolver") }
+
+// A resolver that panics is one that fails: nothing passes, nothing is lost, and the
+// process lives.
+func TestResolverPanics(t *testing.T) {
+	w := &world{txt: map[string]string{}}
+	message := signed(t, letter, w.key(t, "example.com"))
+	cfg := verify.Config{Resolver: fragile{w}, Policy: verify.Policy{Temporary: smtpguard.Defer}}
+	s := newSite(t, cfg)
+	if err := s.send("ann@example.com", message); code(err) != "451 4.4.3" {
+		t.Errorf("the client reads %v", err)
+	}
+	r, err := s.v.Verify(t.Context(), verify.Envelope{Client: netip.MustParseAddr("192.0.2.1"), Hello: "mail.example.com", From: "ann@example.com"}, strings.NewReader(message))
+	if err != nil || r.SPF.Result != "temperror" || r.DKIM.Result() != dkim.TempError || r.DMARC.Result != dmarc.TempError {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -81,53 +80,4 @@ func (r *Result) methods() []authres.Method {
 		m.Properties = append(m.Properties, property("policy", "dmarc", string(r.DMARC.Policy))) // RFC 9989, section 9.2
 	}
 	return append(all, m)
-}
-
-// behind is who brought the message to our gateways, and what he said in EHLO: the
-// topmost Received field that names somebody else. Fields below it may be anybody's.
-func (v *Verifier) behind(msg *smtpguard.Message) (client netip.Addr, hello string, ok bool) {
-	const most = 10 // hops inside
-	n := 0
-	for f := range msg.Fields("Received") {
-		if n++; n > most {
-			break
-		}
-		addr, name, found := from(f.Unfolded())
-		if !found {
-			return client, "", false // who handed it on without saying from whom cannot be looked behind
-		}
-		if !within(v.cfg.Gateways, addr) {
-			return addr, name, true
-		}
-	}
-	return client, "", false
-}
-
-// maxFrom bounds what is read of a Received field.
-const maxFrom = 1024
-
-// from reads the from clause of a Received field (RFC 5321, section 4.4): the name
-// that the client gave, and its address, the last one in the clause, for the first
-// may be that name.
-func from(value string) (addr netip.Addr, hello string, ok bool) {
-	value = strings.TrimSpace(value[:min(len(value), maxFrom)])
-	if len(value) < 5 || !strings.EqualFold(value[:4], "from") || value[4] != ' ' && value[4] != '\t' {
-		return addr, "", false
-	}
-	for i, word := range strings.Fields(value[5:]) {
-		if i == 0 {
-			hello = word
-		}
-		if strings.EqualFold(word, "by") {
-			break
-		}
-		word = strings.Trim(word, "()[],;")
-		if len(word) > 5 && strings.EqualFold(word[:5], "IPv6:") {
-			word = word[5:]
-		}
-		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
-			addr, ok = a.Unmap(), true
-		}
-	}
-	return addr, hello, ok
 }

@@ -364,6 +364,30 @@ func TestNeighboursOfSpoofs(t *testing.T) {
 	}
 }
 
+// At rest nobody puts an empty line where a header section ends that has none, and so
+// there are programs to which it goes on.
+func TestAtRest(t *testing.T) {
+	v, err := verify.New(verify.Config{ID: "mx.example.org", Resolver: new(realm)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := verify.Envelope{Client: netip.MustParseAddr("192.0.2.66"), Hello: "attack.com", From: "any@attack.com"}
+	for message, want := range map[string]dmarc.Result{
+		"From: any@attack.com\r\n\r\nFrom: ceo@legit.com\r\n":                  dmarc.Pass,
+		"From: any@attack.com\r\n\r\nx\r\nFrom: ceo@legit.com\r\n\r\n":         dmarc.Pass,
+		"From: any@attack.com\r\nx\r\nhello\r\n":                               dmarc.Pass,
+		"From: any@attack.com\r\nx\r\n\r\nFrom: ceo@legit.com\r\n":             dmarc.Pass,
+		"From: any@attack.com\r\nx\r\nFrom: ceo@legit.com\r\n\r\nhello\r\n":    dmarc.PermError,
+		"From: any@attack.com\r\n: x\r\nfrom : ceo@legit.com\r\n\r\nhello\r\n": dmarc.PermError,
+		"x\r\nFrom: any@attack.com\r\n\r\nhello\r\n":                           dmarc.PermError,
+	} {
+		r, err := v.Verify(t.Context(), from, strings.NewReader(message))
+		if err != nil || r.DMARC.Result != want {
+			t.Errorf("%q: %s, %v", message, &r, err)
+		}
+	}
+}
+
 func FuzzSpoofs(f *testing.F) {
 	p := newProving(f)
 	for i := range 50 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/smtpguard/smtpguard/auth/arc"
@@ -69,8 +70,14 @@ func (v *Verifier) verify(ctx context.Context, message io.Reader, received time.
 	}
 	defer run.Close()
 
+	header := run.Raw()
+	if more := run.Behind(); len(more) > 0 { // where others may see another author
+		if _, err := dmarc.AuthorDomain(header, v.cfg.DMARC.Mailboxes); err == nil {
+			header = slices.Concat(header, more)
+		}
+	}
 	// Whatever DNS has to say is on its way while the body is hashed.
-	author, policy := v.dmarc.Begin(ctx, run.Raw())
+	author, policy := v.dmarc.Begin(ctx, header)
 	signatures := v.dkim.Begin(ctx, run, received)
 	chain := v.arc.Begin(ctx, run, received)
 	if err := run.Body(ctx); err != nil {

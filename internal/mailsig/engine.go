@@ -53,6 +53,7 @@ type Run struct {
 	buf     []byte // for reading
 	body    []byte // in buf: what has been read of the body
 	eof     bool
+	endless bool // no empty line ends the header section
 	section section
 	header  Header
 	streams [2]stream // by Canon
@@ -115,6 +116,7 @@ func (r *Run) head() error {
 			r.header.set(r.buf[:end], r.section.marks)
 			r.Header = &r.header
 			r.body = r.buf[body:n]
+			r.endless = body == end
 			return nil
 		case 2*n <= cap(r.buf):
 			r.buf = r.buf[:2*n]
@@ -128,6 +130,15 @@ func (r *Run) head() error {
 
 // Raw is the header section as received. It is good until Body is called.
 func (r *Run) Raw() []byte { return r.buf[:len(r.Header.text)] }
+
+// Behind is what has been read behind a header section that no empty line ends, good
+// until Body: to others it may go on there. It is nil where one does.
+func (r *Run) Behind() []byte {
+	if !r.endless {
+		return nil
+	}
+	return r.body
+}
 
 // Sum asks for the hash of the canonical body, or of its first length octets;
 // of all with -1. Who asks for the same gets the same.
