@@ -67,6 +67,16 @@ func (k *dkimKeys) LookupTXT(_ context.Context, name string) ([]string, error) {
 	return nil, &net.DNSError{Name: name, IsNotFound: true}
 }
 
+// AtHand is as in package resolver: it has everything at hand.
+func (k *dkimKeys) AtHand(ctx context.Context) (context.Context, func() bool) {
+	return ctx, func() bool { return false }
+}
+
+// lookupTXT is LookupTXT in the form that go-msgauth asks for.
+func (k *dkimKeys) lookupTXT(name string) ([]string, error) {
+	return k.LookupTXT(context.Background(), name)
+}
+
 // mox is the zone in the form that mox asks for.
 func (k *dkimKeys) mox() moxdns.Resolver {
 	r := moxdns.MockResolver{TXT: map[string][]string{}}
@@ -165,14 +175,40 @@ func BenchmarkDKIMVerify(b *testing.B) {
 	} {
 		message := dkimSign(b, c.message, c.keys...)
 		verifyDKIM(b, c.name, k, message, len(c.keys), true)
+		limit := limitVerify(b, message, c.keys...)
 		b.Run(c.name+"/limit", func(b *testing.B) {
-			limitVerify(b, message, c.keys)
+			b.SetBytes(int64(len(message)))
+			for b.Loop() {
+				limit()
+			}
+		})
+		v, err := dkim.New(dkim.Config{Resolver: k})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.name+"-turns/smtpguard", func(b *testing.B) {
+			var t turns
+			for b.Loop() {
+				t.take(max(2, 10<<20/len(message)), func() {
+					if report, err := v.Verify(context.Background(), bytes.NewReader(message)); err != nil || report.Result() != dkim.Pass {
+						panic(report)
+					}
+				}, func() {
+					list, err := msgauth.VerifyWithOptions(bytes.NewReader(message), &msgauth.VerifyOptions{LookupTXT: k.lookupTXT})
+					if err != nil || list[0].Err != nil {
+						panic(err)
+					}
+				}, limit)
+			}
+			b.ReportMetric(t.rate(1), "x/go-msgauth")
+			b.ReportMetric(t.cpu(1), "cpu-x/go-msgauth")
+			b.ReportMetric(t.cpu(2), "of-limit")
 		})
 	}
 }
 
-// limitVerify is what SHA-256 and the key operations cost alone.
-func limitVerify(b *testing.B, message []byte, keys []dkim.Key) {
+// limitVerify is SHA-256 and the key operations alone.
+func limitVerify(b *testing.B, message []byte, keys ...dkim.Key) func() {
 	digest := sha256.Sum256(message)
 	var signatures [][]byte
 	for _, key := range keys {
@@ -186,8 +222,7 @@ func limitVerify(b *testing.B, message []byte, keys []dkim.Key) {
 		}
 		signatures = append(signatures, signature)
 	}
-	b.SetBytes(int64(len(message)))
-	for b.Loop() {
+	return func() {
 		digest := sha256.Sum256(message)
 		for i, key := range keys {
 			ok := false
@@ -198,7 +233,7 @@ func limitVerify(b *testing.B, message []byte, keys []dkim.Key) {
 				ok = ed25519.Verify(public, digest[:], signatures[i])
 			}
 			if !ok {
-				b.Fatal("does not verify")
+				panic("does not verify")
 			}
 		}
 	}
@@ -235,11 +270,10 @@ func verifyDKIM(b *testing.B, name string, k *dkimKeys, message []byte, signatur
 	skip := strings.Join(without, " ")
 	if !strings.Contains(skip, "go-msgauth") {
 		b.Run(name+"/go-msgauth", func(b *testing.B) {
-			lookup := func(name string) ([]string, error) { return k.LookupTXT(ctx, name) }
 			b.SetBytes(int64(len(message)))
 			b.ReportAllocs()
 			for b.Loop() {
-				list, err := msgauth.VerifyWithOptions(bytes.NewReader(message), &msgauth.VerifyOptions{LookupTXT: lookup})
+				list, err := msgauth.VerifyWithOptions(bytes.NewReader(message), &msgauth.VerifyOptions{LookupTXT: k.lookupTXT})
 				if pass && (err != nil || len(list) != signatures || list[0].Err != nil) {
 					b.Fatal(list, err)
 				}
@@ -380,18 +414,36 @@ func BenchmarkDKIMSign(b *testing.B) {
 				}
 			}
 		})
-		b.Run(c.name+"/limit", func(b *testing.B) {
-			opts := crypto.SignerOpts(crypto.SHA256)
-			if strings.HasPrefix(c.name, "ed25519") {
-				opts = crypto.Hash(0)
+		opts := crypto.SignerOpts(crypto.SHA256)
+		if strings.HasPrefix(c.name, "ed25519") {
+			opts = crypto.Hash(0)
+		}
+		limit := func() {
+			digest := sha256.Sum256(c.message)
+			if _, err := c.key.Private.Sign(rand.Reader, digest[:], opts); err != nil {
+				panic(err)
 			}
+		}
+		b.Run(c.name+"/limit", func(b *testing.B) {
 			b.SetBytes(int64(len(c.message)))
 			for b.Loop() {
-				digest := sha256.Sum256(c.message)
-				if _, err := c.key.Private.Sign(rand.Reader, digest[:], opts); err != nil {
-					b.Fatal(err)
-				}
+				limit()
 			}
+		})
+		s, err := dkim.NewSigner(dkim.SignConfig{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.name+"-turns/smtpguard", func(b *testing.B) {
+			var t turns
+			for b.Loop() {
+				t.take(max(2, min(100, 10<<20/len(c.message))), func() {
+					if _, err := s.Sign(context.Background(), bytes.NewReader(c.message), c.key); err != nil {
+						panic(err)
+					}
+				}, limit)
+			}
+			b.ReportMetric(t.cpu(1), "of-limit")
 		})
 	}
 }

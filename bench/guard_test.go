@@ -113,10 +113,10 @@ func plain() *smtp.Server {
 	return s
 }
 
-// guard serves ln by the same server behind a guard without checks.
-func guard(tb testing.TB, ln net.Listener, cfg smtpguard.ListenConfig) {
+// guard serves ln by the same server behind a guard.
+func guard(tb testing.TB, ln net.Listener, cfg smtpguard.ListenConfig, checks ...smtpguard.Check) {
 	tb.Helper()
-	g, err := smtpguard.New(smtpguard.Config{})
+	g, err := smtpguard.New(smtpguard.Config{}, checks...)
 	if err != nil {
 		tb.Fatal(err)
 	}
