@@ -66,6 +66,7 @@ func TestDefaults(t *testing.T) {
 	want.Inbound.Upstream = []Upstream{}
 	want.Signing.By = byFrom
 	want.Reports.Aggregate = Aggregate{Period: duration(24 * time.Hour), Jitter: duration(time.Hour)}
+	want.Reports.Failure = Failures{Fields: []string{}, PerDomain: 10, Total: 240}
 	want.URILists.Zones, want.URILists.Exempt = []URIZone{}, []string{}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}

@@ -29,6 +29,7 @@ type Reports struct {
 	Contact      string    `yaml:"contact"`
 	Folder       string    `yaml:"folder"`
 	Aggregate    Aggregate `yaml:"aggregate"`
+	Failure      Failures  `yaml:"failure"`
 }
 
 // Aggregate says how often aggregate reports are sent, and in which form.
@@ -40,7 +41,7 @@ type Aggregate struct {
 
 func (r *Reports) problems(cfg *Config, bad func(string, ...any)) {
 	if r.Email == "" {
-		if r.Organization != "" || r.Contact != "" || r.Folder != "" {
+		if r.Organization != "" || r.Contact != "" || r.Folder != "" || r.Failure.On {
 			bad("is empty: whom would reports be from?", "reports", "email")
 		}
 		return
@@ -58,6 +59,7 @@ func (r *Reports) problems(cfg *Config, bad func(string, ...any)) {
 	if _, err := report.New(rc); err != nil {
 		bad(short(err), "reports", "aggregate", "period")
 	}
+	r.Failure.problems(cfg, bad)
 	if cfg.Inbound.Mode == unlooked {
 		bad("nothing is found that could be reported: authentication.mode is none", "reports")
 	}
@@ -138,8 +140,7 @@ func (c *counts) close() {
 	c.files = nil
 }
 
-// reports are the aggregate reports of one configuration. Failure reports would be
-// made beside them, of the same results, and go out by the same mailer.
+// reports are the aggregate reports of one configuration.
 type reports struct {
 	in        *Inbound
 	verifier  *verify.Verifier
@@ -181,7 +182,7 @@ func newReports(cfg *Config, in *incoming, dns verify.Resolver, m *mailer, kept 
 			if err == nil {
 				log.Info("report sent", "report", a.ID, "to", to.Address, "by", where, "rows", a.Rows)
 			}
-			return err
+			return refusedForGood(err)
 		},
 		Failed: func(b report.Batch, err error, givenUp bool) {
 			log.Warn("report not sent", "domain", b.Policy.Domain, "error", err.Error(), "given up", givenUp)

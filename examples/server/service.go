@@ -221,6 +221,7 @@ type generation struct {
 	work      *background
 	sign      *signing           // nil where nothing is signed
 	reports   *reports           // nil where nothing is reported
+	failures  *failures          // nil likewise
 	dns       *resolver.Resolver // nil where nobody asks
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
@@ -313,6 +314,12 @@ func (gen *generation) lastChecks(in *incoming, b *backend, rules *relay.Relay, 
 	if gen.reports != nil {
 		checks = append(checks, gen.reports.check())
 	}
+	if gen.failures, err = newFailures(gen.cfg, gen.reports, m); err != nil {
+		return nil, err
+	}
+	if gen.failures != nil {
+		checks = append(checks, gen.failures.check())
+	}
 	return checks, nil
 }
 
@@ -366,6 +373,7 @@ func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b smtp.Backen
 func (gen *generation) serve(log *slog.Logger) {
 	gen.work.begin()
 	gen.reports.begin()
+	gen.failures.begin()
 	for _, ln := range gen.listeners {
 		gen.done.Go(func() {
 			if err := ln.Serve(); err != nil {
@@ -392,6 +400,7 @@ func (gen *generation) shutdown(force context.Context) {
 	all.Wait()
 	gen.done.Wait()
 	gen.reports.shutdown(force)
+	gen.failures.close()
 	gen.sign.close()
 	if gen.work != nil {
 		gen.work.close()
@@ -406,6 +415,7 @@ func (gen *generation) shutdown(force context.Context) {
 // abort closes what was begun, and leaves kit to the caller.
 func (gen *generation) abort() {
 	gen.reports.retire()
+	gen.failures.close()
 	gen.sign.close()
 	if gen.work != nil {
 		gen.work.close()
