@@ -1,6 +1,7 @@
 package surbl
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -41,7 +42,8 @@ func (l *Lists) Check() smtpguard.Check {
 
 // Outbound returns l as a check of mail that accounts send: what links to what
 // is listed is refused as by [Lists.Check], and Config.Observe hears a warning
-// that names the account, so that it can be stopped. Mail without a proven login
+// that names the account, so that it can be stopped; Config.Unseen counts here,
+// too. Mail without a proven login
 // is left to Check.
 func (l *Lists) Outbound() smtpguard.Check {
 	return smtpguard.Check{
@@ -54,11 +56,15 @@ func (l *Lists) Outbound() smtpguard.Check {
 			}
 			v, err := l.judge(ctx, tx, msg)
 			if err == nil && v.Action > smtpguard.Continue {
+				what, event := "listed links", "listed-link"
+				if len(l.ResultOf(tx).Listings) == 0 {
+					what, event = "more links than are looked up", "unseen-links"
+				}
 				l.tell(smtpguard.Event{
 					Time: time.Now(), Kind: smtpguard.KindWarning, Check: l.cfg.Name + "-outbound",
 					Conn: tx.Conn().ID(), Transaction: tx.ID(), Client: tx.Conn().Addr(), Login: login, From: tx.From(),
-					Action: v.Action, Reason: fmt.Sprintf("account %q sends listed links: %s", login, v.Reason),
-					Facts: map[string]string{"event": "listed-link"},
+					Action: v.Action, Reason: fmt.Sprintf("account %q sends %s: %s", login, what, v.Reason),
+					Facts: map[string]string{"event": event},
 				})
 			}
 			return v, err
@@ -86,12 +92,14 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 		v.Facts = fact(v.Facts, f.Zone, "failed: "+clean(f.Err.Error()))
 	}
 	if n := res.Links.More + res.Unasked; n > 0 || res.Links.Cut {
-		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for; content left unread: %v", n, res.Links.Cut))
+		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for, %d of what may be listed; content left unread: %v", n, res.Links.Unseen+res.Unasked, res.Links.Cut))
 	}
-	if len(res.Listings) == 0 {
-		return v, nil
-	}
+	var decider *Listing
+	v.Action, v.Score, decider = l.tally(res)
 	var reasons []string
+	if res.Unseen > 0 && l.cfg.Unseen != (Unseen{}) {
+		reasons = append(reasons, fmt.Sprintf("%d links not looked up", res.Unseen))
+	}
 	for i := range res.Listings {
 		li := &res.Listings[i]
 		v.Facts = fact(v.Facts, li.Zone, fmt.Sprintf("%s: %v", clean(li.Subject), li.Answers))
@@ -102,21 +110,28 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	if n := len(res.Listings) - maxReasons; n > 0 {
 		reasons = append(reasons, fmt.Sprintf("and %d more", n))
 	}
-	var decider *Listing
-	v.Action, v.Score, decider = l.tally(res)
 	v.Reason = strings.Join(reasons, "; ")
-	v.Reply = decider.reply(v.Action)
+	if decider != nil {
+		v.Reply = decider.reply(v.Action)
+	} else if v.Reply = reply(v.Action); v.Reply != nil {
+		v.Reply.Message = cmp.Or(l.cfg.Unseen.Reply, "Message has more links than are looked up")
+	}
 	return v, nil
 }
 
 // String is the listing in words: "hxxp://evil[.]example/ (link): evil.example
 // is listed by multi.surbl.org (phishing)". It has nothing but printable ASCII.
 func (li *Listing) String() string {
-	s := fmt.Sprintf("%s (%v", li.URI.Defang(), li.URI.Kind)
-	if li.URI.Hidden != 0 {
-		s += ", " + li.URI.Hidden.String()
+	s := li.defang()
+	switch {
+	case li.URI != nil && li.URI.Hidden != 0:
+		s += fmt.Sprintf(" (%v, %v): %s", li.URI.Kind, li.URI.Hidden, clean(li.Subject))
+	case li.URI != nil:
+		s += fmt.Sprintf(" (%v): %s", li.URI.Kind, clean(li.Subject))
+	case li.File != nil:
+		s += ": " + li.Subject
 	}
-	s += fmt.Sprintf("): %s is listed by %s", clean(li.Subject), li.Zone)
+	s += " is listed by " + li.Zone
 	var means []string
 	for _, c := range li.Codes {
 		if c.Means != "" {
@@ -129,8 +144,20 @@ func (li *Listing) String() string {
 	return s
 }
 
-// reply is what the client reads where li decides.
-func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
+// defang is what li is about, for people to read and not to follow.
+func (li *Listing) defang() string {
+	switch {
+	case li.Wallet != nil:
+		return fmt.Sprintf("%s wallet %s", li.Wallet.Currency, li.Wallet.Text)
+	case li.File != nil:
+		name := cmp.Or(li.File.Name, li.File.Type)
+		return "file " + clean(name[:min(len(name), 100)])
+	}
+	return li.URI.Defang()
+}
+
+// reply is the code of an action, nil for one that does not object.
+func reply(a smtpguard.Action) *smtp.SMTPError {
 	r := &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}}
 	switch a {
 	case smtpguard.Reject:
@@ -139,6 +166,15 @@ func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
 	case smtpguard.Defer:
 		r.Code, r.EnhancedCode[0] = 451, 4
 	default:
+		return nil
+	}
+	return r
+}
+
+// reply is what the client reads where li decides.
+func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
+	r := reply(a)
+	if r == nil {
 		return nil
 	}
 	var most *Code
@@ -150,11 +186,14 @@ func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
 	template := most.Reply
 	if template == "" {
 		template = "Message links to {uri}, listed by {zone}"
+		if li.URI == nil {
+			template = "Message has {uri}, listed by {zone}"
+		}
 		if most.Means != "" {
 			template += ": {means}"
 		}
 	}
-	r.Message = clean(strings.NewReplacer("{uri}", li.URI.Defang(), "{subject}", li.Subject, "{zone}", li.Zone, "{means}", most.Means).Replace(template))
+	r.Message = clean(strings.NewReplacer("{uri}", li.defang(), "{subject}", li.Subject, "{zone}", li.Zone, "{means}", most.Means).Replace(template))
 	return r
 }
 

@@ -41,8 +41,9 @@ type Config struct {
 
 	Extract Extraction
 
-	// Exempt are registered domains that are not looked up. Nil is
-	// [DefaultExempt]; an empty slice is none.
+	// Exempt are registered domains that are not looked up, nor their hosts; their
+	// URLs and mail addresses are, where a zone lists those. Nil is [DefaultExempt]; an
+	// empty slice is none.
 	Exempt []string
 
 	// Limits are sums of weights from which on an action is due; each code of each
@@ -50,7 +51,15 @@ type Config struct {
 	// [smtpguard.Score].
 	Limits Limits
 
-	Lookups int           // questions about one message, the most telling URIs first; 300
+	// Unseen is what follows where a message has more than is kept or asked about:
+	// what is listed may be among it.
+	Unseen Unseen
+
+	// Lookups are the questions about one message; 300. One URI of each registered
+	// domain comes before the second of any, the more telling before the less, and of
+	// those that are equal the first, the last, the second, the last but one.
+	Lookups int
+
 	Timeout time.Duration // of all of them; 5 s
 	Pending int           // questions under way, beyond which none is asked; 10,000
 
@@ -65,6 +74,14 @@ type Config struct {
 // Limits are sums of weights that do what they are called. 0 means never. The
 // strongest that is reached acts.
 type Limits struct{ Quarantine, Defer, Reject float64 }
+
+// Unseen says what follows where something of a message was not looked up. The
+// zero Unseen tells it in the verdict's facts and does nothing else.
+type Unseen struct {
+	Weight float64          // into Verdict.Score and the sum for Config.Limits
+	Action smtpguard.Action // whatever the sum
+	Reply  string           // what the client reads where nothing that is listed decides; "" is a text of ours
+}
 
 // Health says how zones are watched. The zero value of a field means its default.
 type Health struct {
@@ -90,7 +107,7 @@ type Zone struct {
 	Key    Key    // a paid key, before Domain
 
 	Lists Subject // required: what is asked for
-	Hash  Hash    // of mail addresses, where Lists has Address
+	Hash  Hash    // where Lists has Address, URL, Crypto or Attached
 
 	Codes    []Code // none is 127.0.0.2, which rejects
 	Refusals []Refusal
@@ -102,16 +119,23 @@ type Zone struct {
 	TestListed, TestUnlisted string
 }
 
-// Subject is what of a URI a zone is asked for: one or several of these.
-type Subject uint8
+// Subject is what of a message a zone is asked for: one or several of these.
+type Subject uint16
 
 const (
-	Domain  Subject = 1 << iota // the registered domain, of mail addresses too
-	Host                        // the whole host, of mail addresses too
-	Literal                     // the address that is the host; a list of domains alone must not be asked for it
-	Hosted                      // the addresses of the host, which are looked up first
-	Served                      // the addresses of the name servers of the registered domain, likewise
-	Address                     // a hash of a mail address
+	Domain   Subject = 1 << iota // the registered domain, of mail addresses too
+	Host                         // the whole host, of mail addresses too
+	Literal                      // the address that is the host; a list of domains alone must not be asked for it
+	Hosted                       // the addresses of the host, which are looked up first
+	Served                       // the addresses of the name servers of the registered domain, likewise
+	Address                      // a hash of a mail address
+	URL                          // a hash of the URI
+	Crypto                       // a hash of the address of a cryptocurrency, which is then looked for
+	Attached                     // a hash of a file that is attached, likewise
+
+	names   = Domain | Host // asked for as they are
+	hashes  = Address | URL | Crypto | Attached
+	literal = Literal | Hosted | Served
 )
 
 // Code is one meaning of answers.
@@ -159,6 +183,7 @@ type Lists struct {
 	extract *Extractor
 	exempt  map[string]struct{}
 	zones   []*zone
+	lists   Subject // of all zones
 	asker   dnslist.Asker
 	servers NameServers // nil where no zone needs them
 	key     smtpguard.Key[*Result]
@@ -179,11 +204,6 @@ func New(cfg Config) (*Lists, error) {
 	var errs []error
 	bad := func(field, why string) { errs = append(errs, fmt.Errorf("surbl: Config.%s %s", field, why)) }
 	l.cfg.defaults(bad)
-	x, err := NewExtractor(cfg.Extract)
-	if err != nil {
-		errs = append(errs, err)
-	}
-	l.extract = x
 	for i, name := range l.cfg.Exempt {
 		normal, err := domain.Normal(name)
 		if err != nil {
@@ -204,6 +224,7 @@ func New(cfg Config) (*Lists, error) {
 			bad(fmt.Sprintf("Zones[%d].Name", i), fmt.Sprintf("%q is another zone's too", z.Name))
 		}
 		l.zones = append(l.zones, z)
+		l.lists |= z.Lists
 		if z.Lists&Served != 0 {
 			var ok bool
 			if l.servers, ok = cfg.Resolver.(NameServers); !ok && cfg.Resolver != nil {
@@ -211,12 +232,32 @@ func New(cfg Config) (*Lists, error) {
 			}
 		}
 	}
+	x, err := NewExtractor(l.extraction())
+	if err != nil {
+		errs = append(errs, err)
+	} else {
+		x.exempt, x.mailboxes, x.paths = l.exempt, l.lists&Address != 0, l.lists&URL != 0
+		l.extract = x
+	}
 	l.asker = dnslist.Asker{Resolver: cfg.Resolver, Timeout: l.cfg.Timeout, Pending: l.cfg.Pending,
 		Errors: l.cfg.Health.Errors, Retry: l.cfg.Health.Retry, Every: l.cfg.Health.Every, Told: l.told}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// extraction is Config.Extract, and what the zones need besides.
+func (l *Lists) extraction() Extraction {
+	x := l.cfg.Extract
+	x.Wallets = x.Wallets || l.lists&Crypto != 0
+	x.Files = slices.Clone(x.Files)
+	for _, z := range l.zones {
+		if z.Lists&Attached != 0 && !slices.Contains(x.Files, z.Hash.Sum) {
+			x.Files = append(x.Files, z.Hash.Sum)
+		}
+	}
+	return x
 }
 
 func (c *Config) defaults(bad func(field, why string)) {
@@ -258,6 +299,10 @@ func (c *Config) defaults(bad func(field, why string)) {
 		if !(l.value >= 0) || math.IsInf(l.value, 0) {
 			bad("Limits."+l.name, "must be 0 or more, and finite")
 		}
+	}
+	vet(Code{Weight: c.Unseen.Weight, Action: c.Unseen.Action}, func(f, why string) { bad("Unseen."+f, why) })
+	if c.Unseen.Reply != clean(c.Unseen.Reply) {
+		bad("Unseen.Reply", "has characters that replies cannot have")
 	}
 	c.Local = slices.Clone(c.Local)
 	for i := range c.Local {
@@ -305,10 +350,10 @@ func (z *zone) compile(bad func(field, why string)) {
 	if len(suffix) > 150 {
 		bad("Domain", "leaves no room for a host")
 	}
-	if z.Lists == 0 || z.Lists >= Address<<1 {
-		bad("Lists", "must be Domain, Host, Literal, Hosted, Served, Address, or several of them")
+	if z.Lists == 0 || z.Lists&^(names|literal|hashes) != 0 {
+		bad("Lists", "must be Domain, Host, Literal, Hosted, Served, Address, URL, Crypto, Attached, or several of them")
 	}
-	if z.Lists&Address != 0 {
+	if z.Lists&hashes != 0 {
 		z.Hash.vet(bad)
 	}
 	z.list.Name, z.list.Suffix, z.list.Secret = z.Name, suffix, string(z.Key)
@@ -360,7 +405,7 @@ func vet(c Code, bad func(field, why string)) {
 }
 
 func (z *zone) compileTests(bad func(field, why string)) {
-	addresses := z.Lists&(Domain|Host|Address) == 0
+	addresses := z.Lists&^literal == 0
 	for _, p := range []struct {
 		field, value, domain, addr string
 		set                        func(name string)

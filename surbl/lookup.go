@@ -2,6 +2,7 @@ package surbl
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"math"
 	"net"
@@ -26,13 +27,19 @@ type Result struct {
 	Score  float64          // the sum of weights
 
 	Unasked int // questions that Config.Lookups left no room for
+
+	// Unseen counts what may be listed and was not looked up: Links.Unseen and
+	// Unasked, and 1 for Links.Cut.
+	Unseen int
 }
 
-// Listing is one list's word on one URI.
+// Listing is one list's word on one URI, wallet or file.
 type Listing struct {
-	Zone    string // its Name, or that of a Local
-	URI     *URI   // in Result.Links
-	Subject string // what is listed: the domain, host or address
+	Zone    string  // its Name, or that of a Local
+	URI     *URI    // in Result.Links; nil for a wallet or a file
+	Wallet  *Wallet // likewise; nil for others
+	File    *File   // likewise
+	Subject string  // what is listed: the domain, host or address, the wallet, or the sum of a file
 	Answers []netip.Addr
 	Codes   []Code // that the answers have
 }
@@ -54,6 +61,9 @@ func (l *Lists) Message(ctx context.Context, message io.ReadSeeker) (*Result, er
 	return l.Links(ctx, links), nil
 }
 
+// SetSuffixes is that of the Extractor of l.
+func (l *Lists) SetSuffixes(s *Suffixes) { l.extract.SetSuffixes(s) }
+
 // Links looks the URIs of links up in all lists, side by side.
 func (l *Lists) Links(ctx context.Context, links Links) *Result {
 	res := &Result{Links: links}
@@ -68,23 +78,43 @@ func (l *Lists) Links(ctx context.Context, links Links) *Result {
 		}
 	}
 	q := questions{lists: l, seen: make(map[asked]struct{})}
-	for i := range res.Links.URIs {
+	q.hashed(&res.Links)
+	for _, i := range order(res.Links.URIs) {
 		q.uri(&res.Links.URIs[i])
 	}
 	q.resolve(ctx)
 	res.Unasked = q.unasked
+	res.Unseen = res.Links.Unseen + q.unasked
+	if res.Links.Cut {
+		res.Unseen++
+	}
 	if len(q.list) > 0 {
+		local := len(res.Listings)
 		answers := l.asker.Ask(ctx, q.list)
 		for i := range answers {
 			a, about := &answers[i], &q.about[i]
 			switch {
 			case a.Err == dnslist.ErrAside:
 			case a.Err != nil:
-				res.Failures = append(res.Failures, Failure{about.zone.Name, about.subject, a.Err})
+				res.Failures = append(res.Failures, Failure{about.zone.Name, about.Subject, a.Err})
 			case a.Set != 0:
-				res.Listings = append(res.Listings, Listing{about.zone.Name, about.uri, about.subject, a.Addrs, about.zone.coded(a.Set)})
+				li := about.Listing
+				li.Zone, li.Answers, li.Codes = about.zone.Name, a.Addrs, about.zone.coded(a.Set)
+				res.Listings = append(res.Listings, li)
 			}
 		}
+		place := func(li *Listing) int { // asked in another order, and told in that of the URIs
+			if li.URI == nil {
+				return -1
+			}
+			for i := range res.Links.URIs {
+				if li.URI == &res.Links.URIs[i] {
+					return i
+				}
+			}
+			return -1
+		}
+		slices.SortStableFunc(res.Listings[local:], func(a, b Listing) int { return place(&a) - place(&b) })
 	}
 	res.Action, res.Score, _ = l.tally(res)
 	return res
@@ -118,9 +148,8 @@ type asked struct {
 
 // about is what a question is about.
 type about struct {
-	zone    *zone
-	uri     *URI
-	subject string
+	zone *zone
+	Listing
 }
 
 // questions are all that is asked about one message.
@@ -133,14 +162,67 @@ type questions struct {
 	hosts   []*URI // whose addresses are looked up first
 }
 
+// hashed adds the questions about wallets and files.
+func (q *questions) hashed(links *Links) {
+	for _, z := range q.lists.zones {
+		if z.Lists&Crypto != 0 {
+			for i := range links.Wallets {
+				w := &links.Wallets[i]
+				q.add(z, Listing{Wallet: w, Subject: w.Text}, z.Hash.of(w.Text))
+			}
+		}
+		if z.Lists&Attached != 0 {
+			for i := range links.Files {
+				f := &links.Files[i]
+				if sum := f.Sum(z.Hash.Sum); sum != nil {
+					q.add(z, Listing{File: f, Subject: hex.EncodeToString(sum)}, z.Hash.label(sum))
+				}
+			}
+		}
+	}
+}
+
+// order is the order in which URIs, the most telling first, are looked up: see
+// Config.Lookups.
+func order(uris []URI) []int {
+	first, rest := make([]int, 0, len(uris)), []int(nil)
+	seen := make(map[string]struct{}, len(uris))
+	for i := range uris {
+		name := uris[i].Domain
+		if uris[i].Addr.IsValid() {
+			name = uris[i].Addr.String()
+		}
+		if _, ok := seen[name]; ok {
+			rest = append(rest, i)
+			continue
+		}
+		seen[name] = struct{}{}
+		first = append(first, i)
+	}
+	out := make([]int, 0, len(uris))
+	for len(first) > 0 {
+		n := 1
+		for n < len(first) && uris[first[n]].telling() == uris[first[0]].telling() {
+			n++
+		}
+		for i := range n {
+			if i%2 == 0 {
+				out = append(out, first[i/2])
+			} else {
+				out = append(out, first[n-1-i/2])
+			}
+		}
+		first = first[n:]
+	}
+	return append(out, rest...)
+}
+
 // uri adds the questions about u.
 func (q *questions) uri(u *URI) {
-	if _, ok := q.lists.exempt[u.Domain]; ok && u.Mailbox == "" {
-		return
-	}
+	_, exempt := q.lists.exempt[u.Domain]
 	for _, z := range q.lists.zones {
 		if u.Mailbox != "" && z.Lists&Address != 0 {
-			q.add(z, u, u.Mailbox, z.Hash.mailbox(u.Mailbox))
+			q.add(z, Listing{URI: u, Subject: u.Mailbox}, z.Hash.mailbox(u.Mailbox))
 		}
 		if u.Addr.IsValid() {
 			if z.Lists&Literal != 0 {
@@ -148,18 +230,37 @@ func (q *questions) uri(u *URI) {
 			}
 			continue
 		}
-		if _, ok := q.lists.exempt[u.Domain]; ok || !dotted(u.Host) {
+		if !dotted(u.Host) {
+			continue
+		}
+		if z.Lists&URL != 0 {
+			for _, label := range z.Hash.urls(u) {
+				q.add(z, Listing{URI: u, Subject: u.Host + u.Path}, label)
+			}
+		}
+		if exempt {
 			continue
 		}
 		if z.Lists&Domain != 0 {
-			q.add(z, u, u.Domain, u.Domain)
+			q.add(z, Listing{URI: u, Subject: u.Domain}, u.Domain)
 		}
 		if z.Lists&Host != 0 {
-			q.add(z, u, u.Host, u.Host)
+			q.add(z, Listing{URI: u, Subject: u.Host}, u.Host)
 		}
-		if z.Lists&(Hosted|Served) != 0 && u.Mailbox == "" && !slices.Contains(q.hosts, u) && len(q.hosts) < maxHosted {
-			q.hosts = append(q.hosts, u)
+		if z.Lists&(Hosted|Served) != 0 && u.Mailbox == "" {
+			q.host(u)
 		}
+	}
+}
+
+// host has the addresses of u looked up, once.
+func (q *questions) host(u *URI) {
+	switch {
+	case slices.Contains(q.hosts, u):
+	case len(q.hosts) == maxHosted:
+		q.unasked++
+	default:
+		q.hosts = append(q.hosts, u)
 	}
 }
 
@@ -175,11 +276,11 @@ func dotted(name string) bool {
 
 func (q *questions) addr(z *zone, u *URI, addr netip.Addr, subject string) {
 	if !bogon.Is(addr) {
-		q.add(z, u, subject, string(dnslist.AppendAddr(nil, addr.Unmap())))
+		q.add(z, Listing{URI: u, Subject: subject}, string(dnslist.AppendAddr(nil, addr.Unmap())))
 	}
 }
 
-func (q *questions) add(z *zone, u *URI, subject, name string) {
+func (q *questions) add(z *zone, of Listing, name string) {
 	key := asked{z, name}
 	if _, ok := q.seen[key]; ok || len(name)+len(z.list.Suffix) > 254 {
 		return
@@ -190,7 +291,7 @@ func (q *questions) add(z *zone, u *URI, subject, name string) {
 	}
 	q.seen[key] = struct{}{}
 	q.list = append(q.list, dnslist.Question{List: &z.list, Name: name})
-	q.about = append(q.about, about{z, u, subject})
+	q.about = append(q.about, about{z, of})
 }
 
 const (
@@ -260,7 +361,8 @@ func (l *Lists) addresses(ctx context.Context, host string) []netip.Addr {
 var _ NameServers = (*net.Resolver)(nil)
 
 // tally is what the listings do together, and the one that counts most: each
-// code of each zone once, however many URIs have it.
+// code of each zone once, however many URIs have it. There is none where what was
+// not looked up counts most.
 func (l *Lists) tally(res *Result) (action smtpguard.Action, score float64, decider *Listing) {
 	type once struct{ zone, answer, means string }
 	seen := make(map[once]bool)
@@ -279,10 +381,16 @@ func (l *Lists) tally(res *Result) (action smtpguard.Action, score float64, deci
 			action = max(action, c.Action)
 		}
 	}
+	if res.Unseen > 0 {
+		score += l.cfg.Unseen.Weight
+		if l.cfg.Unseen.Action > action {
+			action, decider = l.cfg.Unseen.Action, nil
+		}
+	}
 	score = math.Round(score*1e6) / 1e6 // without what binary fractions add
 	limits := &l.cfg.Limits
 	switch {
-	case decider == nil:
+	case len(res.Listings) == 0 && res.Unseen == 0:
 	case limits.Reject != 0 && score >= limits.Reject:
 		action = max(action, smtpguard.Reject)
 	case limits.Defer != 0 && score >= limits.Defer:
