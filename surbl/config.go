@@ -31,6 +31,8 @@ type NameServers interface {
 	LookupNS(ctx context.Context, name string) ([]*net.NS, error)
 }
 
+var _ NameServers = (*net.Resolver)(nil)
+
 // Config says which lists are asked, and what their answers do. The zero value
 // of a field means its default.
 type Config struct {
