@@ -11,6 +11,7 @@ import (
 	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
+	"github.com/smtpguard/smtpguard/surbl"
 	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
@@ -293,16 +294,34 @@ type URILists struct {
 		Defer      float64 `yaml:"defer"`
 		Reject     float64 `yaml:"reject"`
 	} `yaml:"limits"`
-	Exempt []string `yaml:"exempt"`
+	Unseen struct {
+		Weight float64 `yaml:"weight"`
+		Action action  `yaml:"action"`
+	} `yaml:"unseen"`
+	Exempt   []string `yaml:"exempt"`
+	Suffixes string   `yaml:"suffixes"`
+	Levels   []string `yaml:"levels"`
 }
 
 // URIZone is one of them.
 type URIZone struct {
-	Name   string `yaml:"name"`
-	Preset string `yaml:"preset"`
-	Domain string `yaml:"domain"`
-	Key    string `yaml:"key"`
-	Codes  []Code `yaml:"codes"`
+	Name   string       `yaml:"name"`
+	Preset string       `yaml:"preset"`
+	Domain string       `yaml:"domain"`
+	Key    string       `yaml:"key"`
+	Prefix string       `yaml:"prefix"`
+	Lists  []uriSubject `yaml:"lists"`
+	Hash   struct {
+		Sum    uriSum  `yaml:"sum"`
+		Base32 bool    `yaml:"base32"`
+		Length count   `yaml:"length"`
+		URL    urlForm `yaml:"url"`
+	} `yaml:"hash"`
+	Test struct {
+		Listed   string `yaml:"listed"`
+		Unlisted string `yaml:"unlisted"`
+	} `yaml:"test"`
+	Codes []Code `yaml:"codes"`
 }
 
 // Code is what an answer of a zone means.
@@ -368,6 +387,9 @@ type (
 	away        redisstore.Away
 	level       tlsconf.Level
 	zoneKind    dnsbl.Kind
+	uriSubject  surbl.Subject
+	uriSum      surbl.Sum
+	urlForm     surbl.URLForm
 	action      smtpguard.Action
 )
 

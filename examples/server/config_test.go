@@ -63,7 +63,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want.Octets.Rules = []OctetRule{}
 	want.Inbound = Inbound{Mode: monitored, Most: action(smtpguard.Reject), Forwarders: []network{}, Sealers: []string{}, Gateways: []network{}}
-	want.URILists.Zones, want.URILists.Exempt = []URIZone{}, []string{}
+	want.URILists.Zones, want.URILists.Exempt, want.URILists.Levels = []URIZone{}, []string{}, []string{}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}
 	want.Resolver.Budget.Queries, want.Resolver.Budget.Time, want.Resolver.Budget.Octets = 200, duration(20*time.Second), 1<<20
@@ -213,34 +213,39 @@ func TestBadFiles(t *testing.T) {
 		"relay: [{networks: [0.0.0.0/0]}]":                                                                                         `0.0.0.0/0: fits everybody: that is an open relay; To: is empty`,
 		"limits: {lifetime: 0s}":                                                                                                   `1:20: limits.lifetime: must be more than 0s`,
 
-		"rates: [{name: a, unit: mails}]":                               `1:25: rates[0].unit: "mails" is none of commands, connections,`,
-		"rates: [{name: a, unit: messages, limits: [5 an hour]}]":       `1:44: rates[0].limits[0]: "5 an hour" is no limit, such as 20/1h`,
-		"rates: [{name: a, unit: messages, limits: [5/0s]}]":            `"5/0s" is no limit`,
-		"rates: [{name: a, unit: messages, by: [hat], limits: [5/1h]}]": `rates[0]: By: "hat" is nothing to count by`,
-		"rates: [{name: a, unit: messages}]":                            `rates[0]: Limits: there is none`,
-		"rates: [{name: a, limits: [5/1h]}, {name: a, limits: [5/1h]}]": `rates[1].name: "a" is there already`,
-		"guesses: {first: 2h}":                                          `guesses: Backoff.Max: must not be less than First`,
-		"concurrency: {client: 0}":                                      `concurrency: `,
-		"own-networks: [0.0.0.0/0]":                                     `1:16: own-networks[0]: is everybody`,
-		"lists: [{name: A, path: x}]":                                   `1:16: lists[0].name: "A" is no name`,
-		"lists: [{name: a}]":                                            `lists[0]: has to have either a path or a url`,
-		"lists: [{name: a, path: x, format: xml}]":                      `lists[0]: ParseConfig.Format "xml" is not known`,
-		"lists: [{name: a, url: 'http://a.example/'}]":                  `Fetch.URL has scheme "http", which is not allowed`,
-		"traps: {addresses: [nobody]}":                                  `1:21: traps.addresses[0]: mailbox "nobody" is no mail address`,
-		"traps: {hits: 0}":                                              `1:15: traps.hits: must be 1 or more`,
-		"resolver: {servers: [here]}":                                   `1:22: resolver.servers[0]: `,
-		"resolver: {entries: 0}":                                        `resolver: entries and octets must be 1 or more`,
-		"authentication: {mode: maybe}":                                 `1:24: authentication.mode: "maybe" is none of enforce, monitor, none`,
-		"authentication: {mode: enforce, most: none}":                   `1:39: authentication.most: none is what mode monitor does`,
-		"authentication: {mode: enforce, sealers: ['a b']}":             `authentication: Config.Sealers[0] "a b" is no domain name`,
-		"identity: {check: enforce, rules: {odd: reject}}":              `1:35: identity.rules: `,
-		"uri-lists: {zones: [{preset: zen}]}":                           `uri-lists.zones[0]: "zen" is none of spamhaus-dbl, surbl, uribl`,
-		"uri-lists: {zones: [{name: a}]}":                               `uri-lists.zones[0]: `,
-		"dns-lists: {zones: [{preset: zen}]}":                           `dns-lists.zones[0]: "zen" is none of barracuda,`,
-		"dns-lists: {zones: [{domain: bl.example}]}":                    `dns-lists.zones[0]: `,
-		"dns-lists: {watch: [192.0.2.1]}":                               `1:20: dns-lists.watch: there are no zones`,
-		"redis: {address: here}":                                        `1:18: redis.address: "here" is neither host:port nor a path`,
-		"redis: {machines: 0}":                                          `1:19: redis.machines: must be 1 or more`,
+		"rates: [{name: a, unit: mails}]":                                               `1:25: rates[0].unit: "mails" is none of commands, connections,`,
+		"rates: [{name: a, unit: messages, limits: [5 an hour]}]":                       `1:44: rates[0].limits[0]: "5 an hour" is no limit, such as 20/1h`,
+		"rates: [{name: a, unit: messages, limits: [5/0s]}]":                            `"5/0s" is no limit`,
+		"rates: [{name: a, unit: messages, by: [hat], limits: [5/1h]}]":                 `rates[0]: By: "hat" is nothing to count by`,
+		"rates: [{name: a, unit: messages}]":                                            `rates[0]: Limits: there is none`,
+		"rates: [{name: a, limits: [5/1h]}, {name: a, limits: [5/1h]}]":                 `rates[1].name: "a" is there already`,
+		"guesses: {first: 2h}":                                                          `guesses: Backoff.Max: must not be less than First`,
+		"concurrency: {client: 0}":                                                      `concurrency: `,
+		"own-networks: [0.0.0.0/0]":                                                     `1:16: own-networks[0]: is everybody`,
+		"lists: [{name: A, path: x}]":                                                   `1:16: lists[0].name: "A" is no name`,
+		"lists: [{name: a}]":                                                            `lists[0]: has to have either a path or a url`,
+		"lists: [{name: a, path: x, format: xml}]":                                      `lists[0]: ParseConfig.Format "xml" is not known`,
+		"lists: [{name: a, url: 'http://a.example/'}]":                                  `Fetch.URL has scheme "http", which is not allowed`,
+		"traps: {addresses: [nobody]}":                                                  `1:21: traps.addresses[0]: mailbox "nobody" is no mail address`,
+		"traps: {hits: 0}":                                                              `1:15: traps.hits: must be 1 or more`,
+		"resolver: {servers: [here]}":                                                   `1:22: resolver.servers[0]: `,
+		"resolver: {entries: 0}":                                                        `resolver: entries and octets must be 1 or more`,
+		"authentication: {mode: maybe}":                                                 `1:24: authentication.mode: "maybe" is none of enforce, monitor, none`,
+		"authentication: {mode: enforce, most: none}":                                   `1:39: authentication.most: none is what mode monitor does`,
+		"authentication: {mode: enforce, sealers: ['a b']}":                             `authentication: Config.Sealers[0] "a b" is no domain name`,
+		"identity: {check: enforce, rules: {odd: reject}}":                              `1:35: identity.rules: `,
+		"uri-lists: {zones: [{preset: zen}]}":                                           `uri-lists.zones[0]: "zen" is none of msbl-ebl, spamhaus-dbl, spamhaus-hbl,`,
+		"uri-lists: {zones: [{preset: spamhaus-hbl, key: k, lists: [url]}]}":            `uri-lists.zones[0]: "spamhaus-hbl" are several lists`,
+		"uri-lists: {zones: [{domain: a.example, lists: [links]}]}":                     `uri-lists.zones[0].lists[0]: "links" is none of address, domain,`,
+		"uri-lists: {zones: [{domain: a.example, hash: {sum: md6}}]}":                   `uri-lists.zones[0].hash.sum: "md6" is none of md5, sha1, sha256`,
+		"uri-lists: {zones: [{domain: a.example, lists: [file], hash: {sum: sha256}}]}": `uri-lists.zones[0]: `,
+		"uri-lists: {zones: [{preset: surbl}, {preset: surbl}]}":                        `uri-lists: `,
+		"uri-lists: {zones: [{name: a}]}":                                               `uri-lists.zones[0]: `,
+		"dns-lists: {zones: [{preset: zen}]}":                                           `dns-lists.zones[0]: "zen" is none of barracuda,`,
+		"dns-lists: {zones: [{domain: bl.example}]}":                                    `dns-lists.zones[0]: `,
+		"dns-lists: {watch: [192.0.2.1]}":                                               `1:20: dns-lists.watch: there are no zones`,
+		"redis: {address: here}":                                                        `1:18: redis.address: "here" is neither host:port nor a path`,
+		"redis: {machines: 0}":                                                          `1:19: redis.machines: must be 1 or more`,
 	} {
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -277,4 +282,7 @@ func TestCheck(t *testing.T) {
 	cfg.Auth.Passwords = ""
 	cfg.Auth.Authorities = "server.yaml"
 	fails("auth.authorities: server.yaml has no certificate")
+	cfg.Auth.Authorities = ""
+	cfg.URILists.Zones, cfg.URILists.Levels = []URIZone{{Preset: "surbl"}}, []string{"/nonexistent/levels"}
+	fails("/nonexistent/levels")
 }
