@@ -21,7 +21,7 @@ func (l *Lists) Run(ctx context.Context) error {
 	for i, z := range l.zones {
 		lists[i] = &z.list
 	}
-	return l.asker.Run(ctx, lists)
+	return l.asker.Run(ctx, lists, nil)
 }
 
 // Check returns l as a check of inbound mail: 550 5.7.1 for a message that links
@@ -212,11 +212,11 @@ func fact(facts map[string]string, zone, what string) map[string]string {
 }
 
 // told passes on that a zone was set aside or taken back.
-func (l *Lists) told(list *dnslist.List, why string) {
-	ev := smtpguard.Event{Time: time.Now(), Check: l.cfg.Name, Kind: smtpguard.KindWarning,
-		Reason: list.Name + " is set aside: " + clean(why), Facts: map[string]string{"event": "aside", "zone": list.Name}}
-	if why == "" {
-		ev.Kind, ev.Reason, ev.Facts["event"] = smtpguard.KindNote, list.Name+" is taken back", "back"
+func (l *Lists) told(c dnslist.Change) {
+	ev := smtpguard.Event{Time: c.At, Check: l.cfg.Name, Kind: smtpguard.KindWarning,
+		Reason: c.List.Name + " is set aside: " + clean(c.Why), Facts: map[string]string{"event": "aside", "zone": c.List.Name}}
+	if c.Now == dnslist.Well {
+		ev.Kind, ev.Reason, ev.Facts["event"] = smtpguard.KindNote, c.List.Name+" is taken back", "back"
 	}
 	l.tell(ev)
 }
