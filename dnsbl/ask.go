@@ -153,7 +153,7 @@ func (l *Lists) ask(ctx context.Context, q *questions, prior float64, hurry bool
 	if missing == dnslist.ErrBusy {
 		return res
 	}
-	if missing != nil && !r.clear {
+	if r.got < len(q.list) && !r.clear {
 		r.abandon(ours(missing))
 	}
 	return r.finish()
@@ -162,7 +162,7 @@ func (l *Lists) ask(ctx context.Context, q *questions, prior float64, hurry bool
 // answer takes what a resolver returned for the question i. It reports whether
 // more is wanted.
 func (r *reckoning) answer(i int, addrs []netip.Addr, err error) bool {
-	if r.has(i) {
+	if i < 0 || i >= len(r.q.list) || r.has(i) {
 		return true
 	}
 	a := answer{i: i, addrs: addrs}

@@ -81,7 +81,7 @@ func (a *Asker) Ask(ctx context.Context, questions []Question) []Answer {
 	}
 	heard := make([]bool, len(asked))
 	take := func(k int, addrs []netip.Addr, err error) bool {
-		if heard[k] {
+		if k < 0 || k >= len(heard) || heard[k] {
 			return true
 		}
 		heard[k] = true
@@ -105,8 +105,9 @@ func (a *Asker) Ask(ctx context.Context, questions []Question) []Answer {
 }
 
 // Each asks for the addresses of all hosts at once. It calls answer with the place
-// of each, as EachResolver does, until that returns false. Hosts it did not answer
-// are the caller's to know, and have the error that Each returns: ErrBusy, with
+// of each, as EachResolver does, until that returns false; a place that is none, or
+// was answered, is the fault of the resolver. Hosts it did not answer are the
+// caller's to know, and have the error that Each returns: ErrBusy, with
 // which none was asked for, an error of ctx or of Timeout, ErrPanicked or ErrExited.
 func (a *Asker) Each(ctx context.Context, hosts []string, answer func(i int, addrs []netip.Addr, err error) bool) error {
 	n := int64(len(hosts))
@@ -137,9 +138,7 @@ func together(ctx context.Context, resolver EachResolver, hosts []string, answer
 			missing = err
 		}
 	}()
-	resolver.LookupEach(ctx, hosts, func(i int, addrs []netip.Addr, err error) bool {
-		return i < 0 || i >= len(hosts) || answer(i, addrs, err)
-	})
+	resolver.LookupEach(ctx, hosts, answer)
 	return missing
 }
 
