@@ -2,6 +2,7 @@ package surbl
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"strings"
 
 	"golang.org/x/crypto/sha3"
@@ -12,21 +13,33 @@ const (
 	rippleAlphabet  = "rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
 )
 
-// base58 is a number written in 58 digits, in octets. ok is false for what is no
-// such number, and for one that out has no room for.
+// base58 reads a number written in 58 digits into out, of at most 28 octets. ok is
+// false for what is no such number, and for one that out has no room for.
 func base58(word []byte, alphabet string, out []byte) (ok bool) {
-	clear(out)
+	var limbs [7]uint32
 	for _, c := range word {
-		carry := strings.IndexByte(alphabet, c)
-		if carry < 0 {
+		digit := strings.IndexByte(alphabet, c)
+		if digit < 0 {
 			return false
 		}
-		for i := len(out) - 1; i >= 0; i-- {
-			carry += int(out[i]) * 58
-			out[i] = byte(carry)
-			carry >>= 8
+		carry := uint64(digit)
+		for i := len(limbs) - 1; i >= 0; i-- {
+			carry += uint64(limbs[i]) * 58
+			limbs[i] = uint32(carry)
+			carry >>= 32
 		}
 		if carry != 0 {
+			return false
+		}
+	}
+	var all [28]byte
+	for i, limb := range limbs {
+		binary.BigEndian.PutUint32(all[4*i:], limb)
+	}
+	room := len(all) - len(out)
+	copy(out, all[room:])
+	for _, c := range all[:room] {
+		if c != 0 {
 			return false
 		}
 	}
