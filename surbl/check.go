@@ -25,7 +25,8 @@ func (l *Lists) Run(ctx context.Context) error {
 }
 
 // Check returns l as a check of inbound mail: 550 5.7.1 for a message that links
-// to what is listed. Mail of a proven login is left to [Lists.Outbound]. Its
+// to what is listed, or whose reverse-path is a listed mail address. Mail of a
+// proven login is left to [Lists.Outbound]. Its
 // failures never keep mail out.
 func (l *Lists) Check() smtpguard.Check {
 	return smtpguard.Check{
@@ -83,10 +84,11 @@ func (l *Lists) ResultOf(tx *smtpguard.Transaction) *Result {
 const maxReasons = 8
 
 func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpguard.Message) (v smtpguard.Verdict, err error) {
-	res, err := l.Message(ctx, msg.Open())
+	links, err := l.extract.Extract(msg.Open())
 	if err != nil {
 		return v, err
 	}
+	res := l.look(ctx, links, tx.From())
 	l.key.Set(tx, res)
 	for _, f := range res.Failures {
 		v.Facts = fact(v.Facts, f.Zone, "failed: "+clean(f.Err.Error()))
@@ -186,8 +188,11 @@ func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
 	template := most.Reply
 	if template == "" {
 		template = "Message links to {uri}, listed by {zone}"
-		if li.URI == nil {
+		switch {
+		case li.URI == nil:
 			template = "Message has {uri}, listed by {zone}"
+		case li.URI.Mailbox != "":
+			template = "Message names {uri}, listed by {zone}"
 		}
 		if most.Means != "" {
 			template += ": {means}"

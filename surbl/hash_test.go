@@ -205,6 +205,9 @@ func TestHashReply(t *testing.T) {
 	file := attachment("application/octet-stream", "invoice.exe", eicar)
 	s.play(open + "C: " + strings.ReplaceAll(strings.TrimSuffix(file, "\r\n"), "\r\n", "\nC: ") +
 		"\nC: .\nS: 550 5.7.1 Message has file invoice.exe, listed by Spamhaus HBL file: malware")
+	w.set("f3pdgtmwu6lfigdjc67yniwry5zrm7erletnfo36qaeqpmbpw2da._email.k.hbl.dq.spamhaus.net", "127.0.3.2")
+	s.play(strings.Replace(open, "a@example.com", "User+x@HBLtest.com", 1) + "C: Subject: x\nC: \nC: x\nC: .\n" +
+		"S: 550 5.7.1 Message names User+x[@]hbltest[.]com, listed by Spamhaus HBL email: mail address in spam")
 	s.play(open + "C: Subject: x\nC: \nC: 1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2\nC: .\nS: 550 5.7.1 Message has BTC wallet 1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2, listed by cw.example")
 }
 

@@ -31,7 +31,7 @@ type Result struct {
 // Listing is one list's word on one URI, wallet or file.
 type Listing struct {
 	Zone    string  // its Name, or that of a Local
-	URI     *URI    // in Result.Links; nil for a wallet or a file
+	URI     *URI    // in Result.Links, but for a reverse-path; nil for a wallet or a file
 	Wallet  *Wallet // likewise; nil for others
 	File    *File   // likewise
 	Subject string  // what is listed: the domain, host or address, the wallet, or the sum of a file
@@ -60,7 +60,11 @@ func (l *Lists) Message(ctx context.Context, message io.ReadSeeker) (*Result, er
 func (l *Lists) SetSuffixes(s *Suffixes) { l.extract.SetSuffixes(s) }
 
 // Links looks the URIs of links up in all lists, side by side.
-func (l *Lists) Links(ctx context.Context, links Links) *Result {
+func (l *Lists) Links(ctx context.Context, links Links) *Result { return l.look(ctx, links, "") }
+
+// look is Links, and looks up the reverse-path from, "" for none, where mail
+// addresses are.
+func (l *Lists) look(ctx context.Context, links Links, from string) *Result {
 	res := &Result{Links: links}
 	for i := range res.Links.URIs {
 		u := &res.Links.URIs[i]
@@ -73,6 +77,7 @@ func (l *Lists) Links(ctx context.Context, links Links) *Result {
 		}
 	}
 	q := questions{lists: l, seen: make(map[asked]struct{})}
+	q.sender(from)
 	q.hashed(&res.Links)
 	for _, i := range order(res.Links.URIs) {
 		q.uri(&res.Links.URIs[i])

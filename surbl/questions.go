@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/smtpguard/smtpguard/internal/bogon"
@@ -32,6 +33,26 @@ type questions struct {
 	seen    map[asked]struct{}
 	unasked int
 	hosts   []*URI // whose addresses are looked up first
+}
+
+// sender adds the questions about a reverse-path, as a mail address alone: its
+// domain is other lists' to know.
+func (q *questions) sender(from string) {
+	at := strings.LastIndexByte(from, '@')
+	if at <= 0 || q.lists.lists&Address == 0 {
+		return
+	}
+	host, err := domain.Normal(from[at+1:])
+	if err != nil {
+		return
+	}
+	u := &URI{Text: from, Host: host, Mailbox: from[:at+1] + host, Kind: Mail, Part: -1, Times: 1}
+	u.Domain, _ = q.lists.extract.suffixes.Load().Registered(host)
+	for _, z := range q.lists.zones {
+		if z.Lists&Address != 0 {
+			q.add(z, Listing{URI: u, Subject: u.Mailbox}, z.Hash.mailbox(u.Mailbox))
+		}
+	}
 }
 
 // hashed adds the questions about wallets and files.
