@@ -214,6 +214,10 @@ func (c *Config) defaults(bad func(field, why string)) {
 			*d.value = d.fallback
 		}
 	}
+	vet(Code{Weight: c.Unseen.Weight, Action: c.Unseen.Action}, func(f, why string) { bad("Unseen."+f, why) })
+	if c.Unseen.Reply != clean(c.Unseen.Reply) {
+		bad("Unseen.Reply", "has characters that replies cannot have")
+	}
 	for _, l := range []struct {
 		name  string
 		value float64
@@ -221,10 +225,6 @@ func (c *Config) defaults(bad func(field, why string)) {
 		if !(l.value >= 0) || math.IsInf(l.value, 0) {
 			bad("Limits."+l.name, "must be 0 or more, and finite")
 		}
-	}
-	vet(Code{Weight: c.Unseen.Weight, Action: c.Unseen.Action}, func(f, why string) { bad("Unseen."+f, why) })
-	if c.Unseen.Reply != clean(c.Unseen.Reply) {
-		bad("Unseen.Reply", "has characters that replies cannot have")
 	}
 	c.Local = slices.Clone(c.Local)
 	for i := range c.Local {

@@ -21,11 +21,11 @@ type Result struct {
 	Action smtpguard.Action // what the listings do together
 	Score  float64          // the sum of weights
 
-	Unasked int // questions that Config.Lookups left no room for
-
 	// Unseen counts what may be listed and was not looked up: Links.Unseen and
 	// Unasked, and 1 for Links.Cut.
 	Unseen int
+
+	Unasked int // questions that Config.Lookups left no room for
 }
 
 // Listing is one list's word on one URI, wallet or file.

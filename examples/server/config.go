@@ -298,9 +298,10 @@ type URILists struct {
 		Weight float64 `yaml:"weight"`
 		Action action  `yaml:"action"`
 	} `yaml:"unseen"`
-	Exempt   []string `yaml:"exempt"`
 	Suffixes string   `yaml:"suffixes"`
 	Levels   []string `yaml:"levels"`
+
+	Exempt []string `yaml:"exempt"`
 }
 
 // URIZone is one of them.
