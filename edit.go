@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// Signer makes a field over content, as the backend will read it, and returns
-// it whole: name, colon, value. "" means that it has nothing to add. An error
-// defers the message.
-type Signer func(ctx context.Context, content io.Reader) (field string, err error)
+// Signer makes fields over content, as the backend will read it: a signature of
+// each of several keys, or an ARC set. Each is whole, as [Message.Prepend] takes
+// it, and the first comes to stand on top; none means that there is nothing to
+// add. An error, or a field that is none, defers the message, and nothing is
+// added.
+type Signer func(ctx context.Context, content io.Reader) (fields []string, err error)
 
 // edits are what the backend reads otherwise than it was received.
 type edits struct {
@@ -98,25 +101,34 @@ func (m *Message) seal(h Holder) error {
 	e.signers = nil
 	e.mu.Unlock()
 	for _, f := range signers {
-		field, err := sign(h.Context(), f, m.edited())
-		if err == nil && field != "" {
-			field, err = checkField(field)
-		}
+		fields, err := sign(h.Context(), f, m.edited())
 		if err != nil {
 			return fmt.Errorf("smtpguard: signer: %w", err)
 		}
-		if field != "" {
-			e.mu.Lock()
+		e.mu.Lock()
+		for _, field := range slices.Backward(fields) {
 			e.fields = append(e.fields, field)
-			e.mu.Unlock()
 		}
+		e.mu.Unlock()
 	}
 	return nil
 }
 
-func sign(ctx context.Context, f Signer, content io.Reader) (field string, err error) {
+// sign has f make fields, and checks them. The slice is the caller's.
+func sign(ctx context.Context, f Signer, content io.Reader) (checked []string, err error) {
 	defer recovered(&err)
-	return f(ctx, content)
+	fields, err := f(ctx, content)
+	if err != nil {
+		return nil, err
+	}
+	for _, field := range fields {
+		field, err := checkField(field)
+		if err != nil {
+			return nil, err
+		}
+		checked = append(checked, field)
+	}
+	return checked, nil
 }
 
 // checkField returns field with a CRLF at its end, or what is wrong with it. It

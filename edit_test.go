@@ -131,18 +131,19 @@ func TestSign(t *testing.T) {
 	tx := &Transaction{conn: &Conn{}}
 	m := testMessage(t, nil, sample)
 	var saw []string
-	signer := func(field string) Signer {
-		return func(ctx context.Context, content io.Reader) (string, error) {
+	signer := func(fields ...string) Signer {
+		return func(ctx context.Context, content io.Reader) ([]string, error) {
 			if ctx != tx.Context() {
 				t.Error("a signer has another context")
 			}
 			saw = append(saw, read(t, content))
-			return field, nil
+			return fields, nil
 		}
 	}
 	m.Sign(signer("Sig: 1"))
-	m.Sign(signer(""))
-	m.Sign(signer("Sig: 2\r\n"))
+	m.Sign(signer())
+	m.Sign(signer("Seal: 3\r\n", "Sig: 3", "Results: 3,\r\n\tfolded\r\n"))
+	m.Sign(signer("Sig: 4\r\n"))
 	prepend(t, m, "X: y")
 	m.Strip("X-Mark", nil)
 	if len(saw) != 0 {
@@ -152,11 +153,12 @@ func TestSign(t *testing.T) {
 		t.Fatal(err)
 	}
 	edited := "X: y\r\nReceived: one\r\nFrom: a\r\nTo: b\r\n\r\nX-Mark: body\r\n"
-	want := []string{edited, "Sig: 1\r\n" + edited, "Sig: 1\r\n" + edited}
+	set := "Seal: 3\r\nSig: 3\r\nResults: 3,\r\n\tfolded\r\n"
+	want := []string{edited, "Sig: 1\r\n" + edited, "Sig: 1\r\n" + edited, set + "Sig: 1\r\n" + edited}
 	if strings.Join(saw, "|") != strings.Join(want, "|") {
 		t.Errorf("signers saw %q, want %q", saw, want)
 	}
-	final := "Sig: 2\r\nSig: 1\r\n" + edited
+	final := "Sig: 4\r\n" + set + "Sig: 1\r\n" + edited
 	wantEdited(t, m, sample, final)
 
 	if err := m.Prepend("Late: z"); !errors.Is(err, errSealed) {
@@ -173,14 +175,16 @@ func TestSign(t *testing.T) {
 func TestSignFails(t *testing.T) {
 	broken := errors.New("no key")
 	for name, f := range map[string]Signer{
-		"error":     func(context.Context, io.Reader) (string, error) { return "Sig: x", broken },
-		"panic":     func(context.Context, io.Reader) (string, error) { panic("no key") },
-		"bad field": func(context.Context, io.Reader) (string, error) { return "no key", nil },
+		"error":           func(context.Context, io.Reader) ([]string, error) { return []string{"Sig: x"}, broken },
+		"panic":           func(context.Context, io.Reader) ([]string, error) { panic("no key") },
+		"bad field":       func(context.Context, io.Reader) ([]string, error) { return []string{"no key"}, nil },
+		"a bad one":       func(context.Context, io.Reader) ([]string, error) { return []string{"Sig: x", "no key"}, nil },
+		"two in one text": func(context.Context, io.Reader) ([]string, error) { return []string{"Sig: no key\r\nFrom: x\r\n"}, nil },
 	} {
 		m := testMessage(t, nil, sample)
 		ran := false
 		m.Sign(f)
-		m.Sign(func(context.Context, io.Reader) (string, error) { ran = true; return "", nil })
+		m.Sign(func(context.Context, io.Reader) ([]string, error) { ran = true; return nil, nil })
 		err := m.seal(&Transaction{conn: &Conn{}})
 		if err == nil || !strings.Contains(err.Error(), "no key") {
 			t.Errorf("%s: %v", name, err)

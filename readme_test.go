@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/smtpguard/smtpguard/internal/require"
 	"github.com/smtpguard/smtpguard/smtpguardtest"
 )
 
@@ -27,12 +28,7 @@ func TestReadme(t *testing.T) {
 	if n := strings.Count(program, "\n"); n >= 40 {
 		t.Errorf("the program has %d lines, want fewer than 40", n)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	free.Close()
+	addr := require.Addr(t).String()
 	const port = "127.0.0.1:2525"
 	if !strings.Contains(program, port) {
 		t.Fatalf("the program does not listen on %s", port)

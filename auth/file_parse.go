@@ -159,7 +159,12 @@ func (b *builder) termsOf(mechanism string) ScramTerms {
 			if len(p.Forms) == 0 || a.identity(p) == nil {
 				continue
 			}
-			t.Every = t.Every && slices.ContainsFunc(p.Forms, func(h Hash) bool { return h.kind.mechanism() == mechanism })
+			if !slices.ContainsFunc(p.Forms, func(h Hash) bool { return h.kind.mechanism() == mechanism }) {
+				t.Every = false
+				if login := a.Identity.Login; t.Lacking == "" || login < t.Lacking {
+					t.Lacking = login
+				}
+			}
 		}
 	}
 	best := 0

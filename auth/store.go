@@ -53,6 +53,10 @@ type ScramTerms struct {
 	Every      bool // every password of every enabled login has keys, and there is one
 	Iterations int  // the usual number, which an unknown login is told too
 	SaltOctets int  // the usual length
+
+	// Lacking is a login with a password that has no keys, for the operator to hear
+	// of, where a store can tell.
+	Lacking string
 }
 
 // ScramKey is what a server knows of a password for SCRAM.

@@ -447,7 +447,7 @@ func TestDynamicConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	// Both end up with what the store has.
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		var want []string
 		m.Load(t.Context(), func(it blocklist.Item) error { want = append(want, it.Value); return nil })

@@ -320,20 +320,21 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r
 // It asks at its hours, and less often where the server fails.
 func TestFetchSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		var asked []time.Duration
 		var mu sync.Mutex
-		status, header := 200, http.Header{}
-		say := func(s int, h http.Header) {
-			mu.Lock()
-			defer mu.Unlock()
-			status, header = s, h
-		}
+		var asked []time.Duration // since the ask before
+		last := time.Now()
 		client := &http.Client{Transport: answers(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			asked = append(asked, time.Since(start).Round(time.Second))
-			start = time.Now()
+			asked = append(asked, time.Since(last))
+			last = time.Now()
+			status, header := 503, http.Header{}
+			switch n := len(asked); {
+			case n <= 3 || n > 10:
+				status = 200
+			case n == 10:
+				header.Set("Retry-After", "7200")
+			}
 			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("one.example\n"))}, nil
 		})}
 		l, err := NewList(ListConfig{
@@ -344,16 +345,14 @@ func TestFetchSchedule(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		time.Sleep(23 * time.Minute)
-		say(503, nil)
-		time.Sleep(40 * time.Minute)
-		say(503, http.Header{"Retry-After": {"7200"}})
-		time.Sleep(15 * time.Minute)
-		say(200, nil)
-		time.Sleep(4 * time.Hour)
+		time.Sleep(8 * time.Hour)
 		l.Close()
+		before := len(asked)
 		time.Sleep(time.Hour)
-		want := []time.Duration{0, 10, 10 /* fails */, 10, 1, 2, 4, 8, 10 /* and says when to come */, 10, 120, 10}
+		if len(asked) != before {
+			t.Errorf("a closed list asks")
+		}
+		want := []time.Duration{0, 10, 10, 10 /* fails */, 1, 2, 4, 8, 10, 10 /* and says when to come */, 120, 10}
 		for i := range want {
 			want[i] *= time.Minute
 			if i >= len(asked) || asked[i] < want[i]*9/10 || asked[i] > want[i]*11/10 {

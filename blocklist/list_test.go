@@ -239,7 +239,7 @@ func TestListUnderAStorm(t *testing.T) {
 		time.Sleep(8 * time.Millisecond)
 	}
 	last := fmt.Sprint(writes)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if _, e, _ := l.Set().FindAddr(netip.MustParseAddr("10.0.7.7")); e.Reason == last {
 			break
 		}
@@ -274,7 +274,7 @@ func TestListWrittenInPlace(t *testing.T) {
 		fmt.Fprintf(f, "n%d.example\n", i)
 		time.Sleep(2 * time.Millisecond)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !onList(l, "n49.example"); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !onList(l, "n49.example"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the last version never came into force")
 		}

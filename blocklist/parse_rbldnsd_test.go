@@ -28,13 +28,8 @@ func rbldnsd(t *testing.T, files map[string]string) (listed func(name string) bo
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		os.Chmod(d, 0o755) // it reads as another user
 	}
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := probe.LocalAddr().(*net.UDPAddr)
-	probe.Close()
-	args := []string{"-n", "-b", "127.0.0.1/" + strconv.Itoa(addr.Port)}
+	addr := require.Addr(t)
+	args := []string{"-n", "-b", "127.0.0.1/" + strconv.Itoa(int(addr.Port()))}
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "nobody")
 	}
@@ -51,7 +46,7 @@ func rbldnsd(t *testing.T, files map[string]string) (listed func(name string) bo
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.DialUDP("udp", nil, addr)
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +86,7 @@ func rbldnsd(t *testing.T, files map[string]string) (listed func(name string) bo
 			}
 		}
 	}
-	up := time.Now().Add(10 * time.Second)
+	up := time.Now().Add(30 * time.Second)
 	for name := range files {
 		for {
 			_, err := ask("x."+name+".test", 100*time.Millisecond)
@@ -108,7 +103,7 @@ func rbldnsd(t *testing.T, files map[string]string) (listed func(name string) bo
 	}
 	return func(name string) bool {
 		t.Helper()
-		is, err := ask(name, 5*time.Second)
+		is, err := ask(name, 20*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

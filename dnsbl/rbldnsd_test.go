@@ -112,7 +112,7 @@ func tested(t *testing.T, l *dnsbl.Lists) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- l.Run(ctx) }()
-	for end := time.Now().Add(10 * time.Second); !l.Tested() && time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); !l.Tested() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()

@@ -241,7 +241,7 @@ func sends(text, reply string) string { return fmt.Sprintf(message, text, reply)
 // eventually waits for what the server does after its last reply.
 func eventually(t testing.TB, ok func() bool, what string) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if ok() {
 			return
 		}

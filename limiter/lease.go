@@ -48,6 +48,7 @@ type Lease struct {
 
 	mu     sync.Mutex
 	held   map[leaseKey]*holding
+	turn   uint64 // counts asks to the store and answers
 	closed bool
 }
 
@@ -63,6 +64,7 @@ type holding struct {
 	lent     int           // asks under way that may bring some back
 	heard    bool          // the store has answered
 	full     int64         // when its bucket will be full again, as it said last
+	turn     uint64        // Lease.turn when it did
 	used     int64         // when the key was last asked for
 	fetching chan struct{} // closed when that has ended; nil when nothing is being fetched
 }
@@ -229,8 +231,17 @@ func (l *Lease) drop() bool {
 // idle reports whether nobody is about to change h.
 func (h *holding) idle() bool { return h.lent == 0 && h.fetching == nil }
 
-// hear notes how the store says that the key stands.
-func (h *holding) hear(st *State, now int64) { h.heard, h.full = true, now+int64(st.Full) }
+// hear notes how the store, asked in the given turn, says that the key stands. Of
+// two answers that were under way together nobody knows which was given first: the
+// one that leaves less counts.
+func (l *Lease) hear(h *holding, st *State, asked uint64, now int64) {
+	full := now + int64(st.Full)
+	if h.turn > asked {
+		full = max(full, h.full)
+	}
+	l.turn++
+	h.heard, h.full, h.turn = true, full, l.turn
+}
 
 // stand is how the key of a stands, to the store and here.
 func (h *holding) stand(a *Ask, now int64, ok bool) State {
@@ -260,6 +271,8 @@ func (l *Lease) fetch(h *holding, n int, now int64) bool {
 	a := h.ask
 	a.N, a.Force = want, false
 	h.fetching = make(chan struct{})
+	l.turn++
+	asked := l.turn
 	l.calls.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
 		defer cancel()
@@ -268,7 +281,7 @@ func (l *Lease) fetch(h *holding, n int, now int64) bool {
 		defer l.mu.Unlock()
 		h.heard = false
 		if err == nil && len(states) == 1 {
-			h.hear(&states[0], l.now())
+			l.hear(h, &states[0], asked, l.now())
 			if states[0].OK {
 				h.left += want
 			}

@@ -15,7 +15,7 @@ type portion struct {
 
 // pass has the store decide about what is not at hand.
 func (l *Lease) pass(ctx context.Context, asks []Ask) ([]State, error) {
-	parts, rest := l.takeOut(asks)
+	parts, rest, asked := l.takeOut(asks)
 	if parts == nil {
 		return l.store.Take(ctx, asks)
 	}
@@ -28,25 +28,27 @@ func (l *Lease) pass(ctx context.Context, asks []Ask) ([]State, error) {
 			err = fmt.Errorf("limiter: a store has %d states for %d asks", len(said), len(rest))
 		}
 	}
-	return l.bringBack(asks, parts, said, err)
+	return l.bringBack(asks, parts, said, asked, err)
 }
 
 // takeOut takes out what is at hand of asks, and returns what is left to ask
-// for. With nothing at hand, parts is nil; else l.calls counts one more.
-func (l *Lease) takeOut(asks []Ask) (parts []portion, rest []Ask) {
+// for, and in which turn. With nothing at hand, parts is nil; else l.calls counts
+// one more.
+func (l *Lease) takeOut(asks []Ask) (parts []portion, rest []Ask, asked uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || len(asks) > MaxAsks {
-		return nil, nil
+		return nil, nil, 0
 	}
 	known := false
 	for i := range asks {
 		known = known || l.held[leaseKey{asks[i].Key, asks[i].Limit}] != nil
 	}
 	if !known {
-		return nil, nil
+		return nil, nil, 0
 	}
 	l.calls.Add(1)
+	l.turn++
 	parts = make([]portion, len(asks))
 	for i := range asks {
 		a, p := asks[i], &parts[i]
@@ -62,12 +64,12 @@ func (l *Lease) takeOut(asks []Ask) (parts []portion, rest []Ask) {
 		p.sent = true
 		rest = append(rest, a)
 	}
-	return parts, rest
+	return parts, rest, l.turn
 }
 
 // bringBack makes states of what the store said, and takes back what is not
 // spent after all.
-func (l *Lease) bringBack(asks []Ask, parts []portion, said []State, err error) ([]State, error) {
+func (l *Lease) bringBack(asks []Ask, parts []portion, said []State, asked uint64, err error) ([]State, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -77,7 +79,7 @@ func (l *Lease) bringBack(asks []Ask, parts []portion, said []State, err error) 
 		if p := &parts[i]; p.sent && err == nil {
 			spent = spent && (next[0].OK || asks[i].Force)
 			if p.held != nil {
-				p.held.hear(&next[0], now)
+				l.hear(p.held, &next[0], asked, now)
 			}
 			next = next[1:]
 		}

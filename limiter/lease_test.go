@@ -240,6 +240,42 @@ func TestLeaseStates(t *testing.T) {
 	})
 }
 
+// slowAnswer is a store whose answers to asks for n units wait.
+type slowAnswer struct {
+	limiter.Store
+	n     int
+	given chan struct{} // gets one when such an answer is made
+	free  chan struct{} // closed when it may come
+}
+
+func (s *slowAnswer) Take(ctx context.Context, asks []limiter.Ask) ([]limiter.State, error) {
+	states, err := s.Store.Take(ctx, asks)
+	if asks[0].N == s.n {
+		s.given <- struct{}{}
+		<-s.free
+	}
+	return states, err
+}
+
+// An answer that comes late does not make more of what is left than there is.
+func TestLeaseAnswersOutOfOrder(t *testing.T) {
+	limit := limiter.Limit{N: 30, Per: time.Hour}
+	s := &slowAnswer{Store: newFarStore(t, 0).Store, n: 3, given: make(chan struct{}, 1), free: make(chan struct{})}
+	l := newLease(t, s, limiter.LeaseConfig{})
+	take(t, l, "a", limit, 1)
+	fetched := make(chan limiter.State)
+	go func() { fetched <- take(t, l, "a", limit, 1) }() // has three fetched
+	<-s.given
+	take(t, l, "a", limit, 10)
+	close(s.free)
+	if st := <-fetched; !st.OK || st.Left != 18 {
+		t.Errorf("of 30, one, three of which one is spent, and ten: got %+v, want Left 18", st)
+	}
+	if st := take(t, l, "a", limit, 0); st.Left != 18 {
+		t.Errorf("a look: got %+v, want Left 18", st)
+	}
+}
+
 // TestLeaseNeverAdmitsMoreAtOnce: without time for the store to regain units,
 // several machines admit the limit and no more, and what is left over when they
 // have closed is there to take.

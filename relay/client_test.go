@@ -50,7 +50,7 @@ func handshake(t *testing.T, server tls.Certificate, auth tls.ClientAuthType, ca
 	c, s := net.Pipe()
 	defer c.Close()
 	defer s.Close()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	c.SetDeadline(deadline)
 	s.SetDeadline(deadline)
 	client := tls.Client(c, &tls.Config{

@@ -48,6 +48,10 @@ func (r *Resolver) cached(q question) (found, bool) {
 // the caller's context or budget ended first, each gets that error. What another
 // caller asks at the moment is not asked again: its answer is awaited.
 func (r *Resolver) ask(ctx context.Context, qs []question, each func(i int, f found, own error) bool) {
+	if a, ok := ctx.Value(atHandKey{}).(*atHand); ok {
+		a.remembered(r, qs, each)
+		return
+	}
 	var few [4]int
 	pending := few[:0]
 	for i := range qs {

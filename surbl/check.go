@@ -96,6 +96,12 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	if n := res.Links.More + res.Unasked; n > 0 || res.Links.Cut {
 		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for, %d of what may be listed; content left unread: %v", n, res.Links.Unseen+res.Unasked, res.Links.Cut))
 	}
+	for _, u := range res.Links.Unread {
+		v.Facts = fact(v.Facts, "unread", clean(u.String()))
+	}
+	for _, u := range res.Unfollowed {
+		v.Facts = fact(v.Facts, "unfollowed", u.String())
+	}
 	var decider *Listing
 	v.Action, v.Score, decider = l.tally(res)
 	var reasons []string

@@ -40,6 +40,7 @@ type Config struct {
 	Local    []Local  // lists of one's own, asked first
 
 	Extract Extraction
+	Follow  Following // over the network; nothing by default
 
 	// Exempt are registered domains that are not looked up, nor their hosts; their
 	// URLs and mail addresses are, where a zone lists those. Nil is [DefaultExempt]; an
@@ -226,6 +227,7 @@ func (c *Config) defaults(bad func(field, why string)) {
 			bad("Limits."+l.name, "must be 0 or more, and finite")
 		}
 	}
+	c.Follow.defaults(bad)
 	c.Local = slices.Clone(c.Local)
 	for i := range c.Local {
 		field := fmt.Sprintf("Local[%d].", i)

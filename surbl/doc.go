@@ -20,9 +20,15 @@
 // of these no list asks for is not looked for.
 //
 // Extraction reads all text of a message, attached messages, HTML and calendars
-// included, as mail clients show it and browsers follow it. URIs come with their
-// host in one normal form, the domain that was registered, and the tricks by
-// which they are hidden from readers and filters. Nothing is ever fetched.
+// included, as mail clients show it and browsers follow it; Rich Text and
+// Outlook's winmail.dat too. URIs come with their host in one normal form, the
+// domain that was registered, and the tricks by which they are hidden from
+// readers and filters.
+//
+// What costs more is off until somebody wants it: documents (package surbl/pdf)
+// and QR codes in pictures (package surbl/qr) are read by Extraction.Decoders,
+// and where shorteners lead to is asked by Config.Follow (package surbl/follow),
+// without which nothing is ever fetched.
 //
 // No answer of a list is believed that its codes do not name: everything else is
 // an error of the zone, never a listing, and a zone that is dead, that blocks us

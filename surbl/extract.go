@@ -37,6 +37,12 @@ type Extraction struct {
 	// of golang.org/x/net.
 	Suffixes *Suffixes
 
+	// Decoders read what is neither text nor HTML: documents with package
+	// surbl/pdf, QR codes in pictures with package surbl/qr. Nil reads none. A part
+	// is the first's that wants it.
+	Decoders []Decoder
+	Decoded  int // parts of a message that each of Decoders reads; 16
+
 	// Redirectors are known besides those of [DefaultRedirectors]; nil is no more.
 	Redirectors []Redirector
 }
@@ -57,8 +63,13 @@ type Links struct {
 	// it was searched as it is.
 	Broken bool
 
-	// Cut says that Extraction.Parts, Depth or Bytes left something unread.
+	// Cut says that Extraction.Parts, Depth, Bytes or Decoded left something
+	// unread.
 	Cut bool
+
+	// Unread are parts that Extraction.Decoders could not read, or not whole: what
+	// is encrypted, too large or damaged. At most 16 are named.
+	Unread []Unread
 }
 
 // Extractor extracts URIs. It is safe for concurrent use.
@@ -84,7 +95,7 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 	for _, f := range []struct {
 		name  string
 		value int64
-	}{{"URIs", int64(cfg.URIs)}, {"Parts", int64(cfg.Parts)}, {"Depth", int64(cfg.Depth)}, {"Bytes", cfg.Bytes}} {
+	}{{"URIs", int64(cfg.URIs)}, {"Parts", int64(cfg.Parts)}, {"Depth", int64(cfg.Depth)}, {"Bytes", cfg.Bytes}, {"Decoded", int64(cfg.Decoded)}} {
 		if f.value < 0 {
 			return nil, fmt.Errorf("surbl: Extraction.%s: negative", f.name)
 		}
@@ -100,6 +111,14 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 	}
 	if cfg.Bytes == 0 {
 		cfg.Bytes = 64 << 20
+	}
+	if cfg.Decoded == 0 {
+		cfg.Decoded = 16
+	}
+	for i, d := range cfg.Decoders {
+		if d == nil {
+			return nil, fmt.Errorf("surbl: Extraction.Decoders[%d]: nil", i)
+		}
 	}
 	if cfg.URIs > 1<<20 {
 		return nil, errors.New("surbl: Extraction.URIs: over 1,048,576")

@@ -26,6 +26,9 @@ type Result struct {
 	Unseen int
 
 	Unasked int // questions that Config.Lookups left no room for
+
+	Followed   int          // URIs of Links that are not in the message: others lead there
+	Unfollowed []Unfollowed // URIs that were to be followed
 }
 
 // Listing is one list's word on one URI, wallet or file.
@@ -66,6 +69,7 @@ func (l *Lists) Links(ctx context.Context, links Links) *Result { return l.look(
 // addresses are.
 func (l *Lists) look(ctx context.Context, links Links, from string) *Result {
 	res := &Result{Links: links}
+	l.follow(ctx, res)
 	for i := range res.Links.URIs {
 		u := &res.Links.URIs[i]
 		for j := range l.cfg.Local {

@@ -88,6 +88,9 @@ type scan struct {
 	src   *source
 	parts int
 	next  int // number of the next part that holds text
+
+	decoded []int // parts read by each decoder
+	nested  int   // depth of parts that are no MIME
 }
 
 // message reads a message: the outermost, or an attached one.
@@ -197,6 +200,23 @@ func (s *scan) leaf(body io.Reader, kind string, params map[string]string, name 
 	defer done()
 	n, err := fill(body, s.w.raw[:], 0)
 	head := s.w.raw[:n]
+	if d, i := s.decoder(kind, name, head); d != nil {
+		s.decode(d, i, body, n, err)
+		return
+	}
+	if tnef := isTNEF(head); tnef || isRTF(head) {
+		rest := &remainder{r: body, err: err}
+		if whole := io.MultiReader(bytes.NewReader(bytes.Clone(head)), rest); tnef {
+			s.tnef(whole)
+		} else {
+			s.begin()
+			s.rtf(whole)
+		}
+		if rest.err != nil {
+			s.ended(rest.err)
+		}
+		return
+	}
 	if charset := marked(head); charset != nil {
 		body = transform.NewReader(io.MultiReader(bytes.NewReader(append([]byte(nil), head...)), body), charset.NewDecoder())
 		n, err = fill(body, s.w.raw[:], 0)
@@ -330,6 +350,9 @@ func decoded(name string, r io.Reader) io.Reader {
 	switch strings.ToLower(name) {
 	case "", "utf-8", "utf8", "us-ascii":
 		return r
+	}
+	if isUTF7(strings.ToLower(name)) {
+		return transform.NewReader(r, &utf7{})
 	}
 	e, err := htmlindex.Get(name)
 	if err != nil {

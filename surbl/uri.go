@@ -80,10 +80,11 @@ const (
 	Defanged                       // hxxp, [.]
 	Redirected                     // has another URI inside it, or is inside one
 	Shortened                      // a known shortener, whose target is not in the URI
+	Pictured                       // in a picture: a QR code
 )
 
 var hiddenNames = [...]string{"mismatch", "mixed script", "lookalike", "number", "userinfo", "encoded", "doubly encoded",
-	"invisible characters", "compatibility characters", "backslash", "defanged", "redirector", "shortener"}
+	"invisible characters", "compatibility characters", "backslash", "defanged", "redirector", "shortener", "picture"}
 
 // String lists what h has: "number, userinfo"; "" for the zero Hidden.
 func (h Hidden) String() string {
@@ -99,7 +100,7 @@ func (h Hidden) String() string {
 // telling orders URIs: what tricks a reader first, then what a reader follows,
 // and what only decorates a message last.
 func (u *URI) telling() int {
-	const tricks = Mismatch | MixedScript | Lookalike | Number | UserInfo | Encoded | Doubled | Invisible | Compatible
+	const tricks = Mismatch | MixedScript | Lookalike | Number | UserInfo | Encoded | Doubled | Invisible | Compatible | Pictured
 	n := int(u.Kind)
 	if u.Hidden&tricks == 0 {
 		n += 100

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ type Listener struct {
 
 	mu      sync.Mutex
 	closed  bool
-	pending map[net.Conn]bool
+	pending map[net.Conn]netip.Prefix // where each is from
+	each    map[netip.Prefix]int
 }
 
 // NewListener returns a listener that takes in the clients of ln, which it owns.
@@ -44,7 +46,7 @@ func NewListener(ln net.Listener, cfg ListenerConfig) (*Listener, error) {
 		return nil, err
 	}
 	return &Listener{
-		cfg: cfg, ln: ln, pending: make(map[net.Conn]bool),
+		cfg: cfg, ln: ln, pending: make(map[net.Conn]netip.Prefix), each: make(map[netip.Prefix]int),
 		ready: make(chan net.Conn), done: make(chan struct{}), broken: make(chan struct{}),
 	}, nil
 }
@@ -111,22 +113,52 @@ func (l *Listener) loop() {
 
 // track begins to keep account of c; it reports whether there is room.
 func (l *Listener) track(c net.Conn) bool {
+	from := origin(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.pending) >= l.cfg.MaxPending {
+	if l.closed || len(l.pending) >= l.cfg.MaxPending || l.each[from] >= l.cfg.MaxPendingEach {
 		return false
 	}
-	l.pending[c] = true
+	l.pending[c] = from
+	l.each[from]++
 	return true
+}
+
+// forget ends that.
+func (l *Listener) forget(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := l.pending[c]
+	delete(l.pending, c)
+	if l.each[from]--; l.each[from] == 0 {
+		delete(l.each, from)
+	}
+}
+
+// origin is the client that c is from: an address, or a network that is one
+// customer's.
+func origin(c net.Conn) netip.Prefix {
+	addr := clientOf(c)
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	from, _ := addr.Prefix(bits) // the zero Prefix for no address
+	return from
+}
+
+// clientOf is the address that c is from, if it has one.
+func clientOf(c net.Conn) netip.Addr {
+	a, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return a.AddrPort().Addr().Unmap().WithZone("")
 }
 
 // take brings c under TLS and hands it over.
 func (l *Listener) take(c net.Conn) {
-	defer func() {
-		l.mu.Lock()
-		delete(l.pending, c)
-		l.mu.Unlock()
-	}()
+	defer l.forget(c)
 	c.SetDeadline(time.Now().Add(l.cfg.Timeout))
 	if l.cfg.StartTLS && !l.clear(c) {
 		c.Close()
@@ -208,8 +240,6 @@ func (l *Listener) note(c net.Conn, what string) {
 	}
 	ev := event(smtpguard.KindNote, what, nil)
 	ev.Listener = l.cfg.Name
-	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		ev.Client = a.AddrPort().Addr().Unmap().WithZone("")
-	}
+	ev.Client = clientOf(c)
 	l.cfg.Observe(ev)
 }

@@ -29,6 +29,11 @@ type ListenerConfig struct {
 	// means 1,000.
 	MaxPending int
 
+	// MaxPendingEach bounds those of them from one IPv4 address, or IPv6 /64: one
+	// client cannot take all the room. 0 means a tenth of MaxPending, and at least
+	// one. A proxy is one client too.
+	MaxPendingEach int
+
 	// Observe hears of handshakes that failed and of logins that were tried in clear
 	// text (KindNote). It is called from several goroutines, and must not block.
 	Observe func(smtpguard.Event)
@@ -55,11 +60,17 @@ func (cfg ListenerConfig) checked() (ListenerConfig, error) {
 	if cfg.MaxPending < 0 {
 		bad("MaxPending", cfg.MaxPending, "must not be negative")
 	}
+	if cfg.MaxPendingEach < 0 {
+		bad("MaxPendingEach", cfg.MaxPendingEach, "must not be negative")
+	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = time.Minute
 	}
 	if cfg.MaxPending == 0 {
 		cfg.MaxPending = 1000
+	}
+	if cfg.MaxPendingEach == 0 {
+		cfg.MaxPendingEach = max(1, cfg.MaxPending/10)
 	}
 	return cfg, errors.Join(errs...)
 }

@@ -254,7 +254,7 @@ func TestListener(t *testing.T) {
 	})
 	t.Run("too many", func(t *testing.T) {
 		cfg := imaps
-		cfg.MaxPending = 2
+		cfg.MaxPending, cfg.MaxPendingEach = 2, 2
 		r := receive(t, "hello\r\n", cfg)
 		idle := []*talker{talk(t, r.addr), talk(t, r.addr)}
 		waitFor(t, "a client that is one too many", func() bool {
@@ -265,6 +265,33 @@ func TestListener(t *testing.T) {
 			return !errors.As(err, &ne) || !ne.Timeout()
 		})
 		idle[0].Close()
+		waitFor(t, "room", func() bool {
+			c, err := tls.Dial("tcp", r.addr, client)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+	})
+	t.Run("too many from one client", func(t *testing.T) {
+		cfg := imaps
+		cfg.MaxPending, cfg.MaxPendingEach = 10, 1
+		r := receive(t, "hello\r\n", cfg)
+		idle := talk(t, r.addr)
+		waitFor(t, "a client that is one too many", func() bool {
+			c := talk(t, r.addr)
+			c.SetDeadline(time.Now().Add(50 * time.Millisecond))
+			_, err := c.Read(make([]byte, 1))
+			var ne net.Error
+			return !errors.As(err, &ne) || !ne.Timeout()
+		})
+		other := &tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}, Config: client}
+		c, err := other.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatalf("another client: %v", err)
+		}
+		c.Close()
+		idle.Close()
 		waitFor(t, "room", func() bool {
 			c, err := tls.Dial("tcp", r.addr, client)
 			if err == nil {
@@ -298,6 +325,7 @@ func TestListenerErrors(t *testing.T) {
 		"ListenerConfig.Protocol is 9":                         {TLS: cfg, Protocol: 9},
 		"ListenerConfig.Timeout is -1s":                        {TLS: cfg, Timeout: -time.Second},
 		"ListenerConfig.MaxPending is -1":                      {TLS: cfg, MaxPending: -1},
+		"ListenerConfig.MaxPendingEach is -1":                  {TLS: cfg, MaxPendingEach: -1},
 	} {
 		if _, err := tlsconf.NewListener(nil, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

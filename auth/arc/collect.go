@@ -14,7 +14,8 @@ var fieldNames = [3]string{"ARC-Authentication-Results", "ARC-Message-Signature"
 
 // set is an ARC set under way.
 type set struct {
-	fields  [3]int // in the header section
+	fields  [3]int          // in the header section
+	tags    [3]mailsig.Tags // of them, but for the first
 	results string
 	message *mailsig.Signature
 	seal    *mailsig.Signature
@@ -34,7 +35,7 @@ func collect(h *mailsig.Header, most int, limits mailsig.Limits) ([]set, error) 
 		if kind < 0 {
 			continue
 		}
-		n, err := instance(h.Fields[i].Value(), kind)
+		n, tags, err := instance(value(h, i), kind, limits)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", fieldNames[kind], err)
 		}
@@ -48,7 +49,7 @@ func collect(h *mailsig.Header, most int, limits mailsig.Limits) ([]set, error) 
 			return nil, fmt.Errorf("a second %s of instance %d", fieldNames[kind], n)
 		}
 		seen[n-1] |= 1 << kind
-		all[n-1].fields[kind] = i
+		all[n-1].fields[kind], all[n-1].tags[kind] = i, tags
 	}
 	for i, bits := range seen {
 		if bits != 7 {
@@ -79,46 +80,75 @@ func kindOf(name string) int {
 var errInstance = errors.New("no i= tag of an instance")
 
 // instance reads the i= of a field. Results begin with it (RFC 8617, section
-// 4.1.1); in the others it may stand anywhere.
-func instance(value string, kind int) (int, error) {
+// 4.1.1); in the others, of which it returns the tags, it may stand anywhere.
+func instance(value string, kind int, limits mailsig.Limits) (n int, tags mailsig.Tags, err error) {
 	var text string
 	if kind == 0 {
 		first, _, ok := strings.Cut(value, ";")
 		name, number, eq := strings.Cut(first, "=")
-		if !ok || !eq || !strings.EqualFold(trim(name), "i") {
-			return 0, errInstance
+		if !ok || !eq || trim(name) != "i" {
+			return 0, nil, errInstance
 		}
 		text = trim(number)
 	} else {
-		tags, err := mailsig.ParseTags(value, nil)
-		if err != nil {
-			return 0, err
+		if tags, err = mailsig.ParseField(value, limits); err != nil {
+			return 0, nil, err
 		}
 		t, _ := tags.Get("i")
 		text = t.Value
 	}
-	if text == "" || len(text) > 4 || strings.Trim(text, "0123456789") != "" {
-		return 0, errInstance
+	if len(text) > 2 { // section 3.9 has two digits at most
+		return 0, nil, errInstance
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return 0, errInstance
+	i, err := strconv.ParseUint(text, 10, 8)
+	if err != nil || i == 0 {
+		return 0, nil, errInstance
 	}
-	return n, nil
+	return int(i), tags, nil
+}
+
+// value is that of a field of a set. Comments around its instance, which sections
+// 3.9 and 4.1.1 to 4.1.3 allow, are spaces: all else is where it was.
+func value(h *mailsig.Header, field int) string {
+	text := h.Fields[field].Value()
+	begin := trim(text)
+	paren := strings.IndexByte(begin, '(')
+	if paren < 0 || begin[0] != '(' && begin[0] != 'i' || strings.IndexByte(begin[:paren], ';') >= 0 {
+		return text
+	}
+	plain := []byte(text)
+	depth := 0
+	for i := 0; i < len(plain); i++ {
+		switch c := plain[i]; {
+		case c == '(':
+			depth++
+		case depth == 0 && c == ';':
+			return string(plain)
+		case depth == 0:
+			continue
+		case c == ')':
+			depth--
+		case c == '\\' && i+1 < len(plain):
+			plain[i] = ' '
+			i++
+		}
+		plain[i] = ' '
+	}
+	return text // it has no end
 }
 
 func trim(s string) string { return strings.Trim(s, " \t\r\n") }
 
 // read parses the fields of set n.
 func (s *set) read(h *mailsig.Header, n int, limits mailsig.Limits) (err error) {
-	_, s.results, _ = strings.Cut(h.Fields[s.fields[0]].Value(), ";")
+	_, s.results, _ = strings.Cut(value(h, s.fields[0]), ";")
 	if len(s.results) > limits.FieldBytes {
 		return fmt.Errorf("results %d: over %d octets", n, limits.FieldBytes)
 	}
 	if s.results = trim(s.results); s.results == "" {
 		return fmt.Errorf("results %d: there are none", n)
 	}
-	if s.seal, err = mailsig.ParseSeal(h.Fields[s.fields[2]].Value(), limits); err != nil {
+	if s.seal, err = mailsig.NewSeal(s.tags[2]); err != nil {
 		return fmt.Errorf("seal %d: %w", n, err)
 	}
 	cv, _ := s.seal.Tags.Get("cv")
@@ -130,7 +160,7 @@ func (s *set) read(h *mailsig.Header, n int, limits mailsig.Limits) (err error) 
 	case s.seal.Algorithm == mailsig.RSASHA1:
 		return fmt.Errorf("seal %d: rsa-sha1 is no proof", n)
 	}
-	if s.message, err = mailsig.ParseSignature(h.Fields[s.fields[1]].Value(), limits); err != nil {
+	if s.message, err = mailsig.NewSignature(s.tags[1], limits); err != nil {
 		return fmt.Errorf("message signature %d: %w", n, err)
 	}
 	if s.message.Algorithm == mailsig.RSASHA1 {

@@ -24,6 +24,10 @@ type Config struct {
 	Timeout  time.Duration // of all lookups for a message; 10 seconds
 	KeyBits  int           // the least an RSA key must have; 1024 (RFC 8301, section 3.2)
 
+	// Skew is by how much clocks may differ, for x= of message signatures; 5
+	// minutes, negative: not at all. What t= says is not judged.
+	Skew time.Duration
+
 	// Oldest has the message signatures of earlier sets looked at too, for
 	// Chain.Oldest. It costs their keys, and changes no Status.
 	Oldest bool
@@ -97,6 +101,10 @@ func New(cfg Config) (*Validator, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
+	if cfg.Skew == 0 {
+		cfg.Skew = 5 * time.Minute
+	}
+	cfg.Skew = max(cfg.Skew, 0)
 	if cfg.Resolver == nil {
 		cfg.Resolver = net.DefaultResolver
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,17 +27,23 @@ type Key struct {
 // SealConfig says how a Sealer seals. The zero SealConfig is ready for use.
 type SealConfig struct {
 	// Fields are the names of the fields to sign, every instance of them; nil means
-	// those of RFC 6376, section 5.4.1, and DKIM-Signature. From always is.
+	// those of RFC 6376, section 5.4.1, and DKIM-Signature. From always is. Those of
+	// them that readers are shown are signed once more than there are, and so are
+	// others of which there may be one and is: nobody can add another (section 5.4).
 	Fields []string
 
 	HeaderBytes int // of the header section; 1 MiB
 }
 
-var defaultFields = [...]string{
-	"From", "Sender", "Reply-To", "To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To", "References",
-	"MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-ID", "Content-Description",
-	"List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post", "DKIM-Signature",
-}
+// The fields that are signed by default.
+var (
+	shown = [...]string{"From", "Reply-To", "To", "Cc", "Subject"} // readers see them, or answer to them
+	once  = [...]string{                                           // other fields that may occur once (RFC 5322, section 3.6; RFC 2045, section 3)
+		"Sender", "Date", "Message-ID", "In-Reply-To", "References",
+		"MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-ID", "Content-Description",
+	}
+	often = [...]string{"List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Post", "DKIM-Signature"}
+)
 
 // Sealer makes ARC sets. It is safe for concurrent use.
 type Sealer struct {
@@ -49,7 +56,7 @@ func NewSealer(cfg SealConfig) (*Sealer, error) {
 	s := &Sealer{fields: cfg.Fields}
 	var errs []error
 	if s.fields == nil {
-		s.fields = defaultFields[:]
+		s.fields = slices.Concat(shown[:], once[:], often[:])
 	}
 	for i, name := range s.fields {
 		switch {
@@ -59,7 +66,7 @@ func NewSealer(cfg SealConfig) (*Sealer, error) {
 			errs = append(errs, fmt.Errorf("arc: SealConfig.Fields[%d]: %s is not signed (RFC 8617, section 4.1.2)", i, name))
 		}
 	}
-	if !slices.ContainsFunc(s.fields, func(name string) bool { return strings.EqualFold(name, "From") }) {
+	if !has(s.fields, "From") {
 		s.fields = append([]string{"From"}, s.fields...)
 	}
 	if cfg.HeaderBytes < 0 {
@@ -195,7 +202,7 @@ func highest(h *mailsig.Header) (last int, ended bool) {
 		if kind < 0 {
 			continue
 		}
-		n, err := instance(h.Fields[i].Value(), kind)
+		n, tags, err := instance(value(h, i), kind, mailsig.Limits{FieldBytes: math.MaxInt})
 		if err != nil || n < last {
 			continue
 		}
@@ -203,7 +210,7 @@ func highest(h *mailsig.Header) (last int, ended bool) {
 			ended = false
 		}
 		last = n
-		if tags, err := mailsig.ParseTags(h.Fields[i].Value(), nil); kind == 2 && err == nil {
+		if kind == 2 {
 			cv, _ := tags.Get("cv")
 			ended = ended || cv.Value == string(Fail)
 		}
@@ -230,13 +237,18 @@ func checkResults(results string) error {
 	return nil
 }
 
-// list is the h= of a message: every field that is to be signed, and From once more
-// than there is, so that nobody can add one.
+// has reports whether list has name, whatever its case.
+func has(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
+}
+
+// list is the h= of a message: every field that is to be signed, some of them once
+// more than there are.
 func (s *Sealer) list(h *mailsig.Header) []string {
 	var list []string
 	for _, name := range s.fields {
 		n := h.Count(name)
-		if strings.EqualFold(name, "From") {
+		if has(shown[:], name) || n > 0 && has(once[:], name) {
 			n++
 		}
 		for range n {

@@ -6,8 +6,8 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"time"
 
 	"github.com/smtpguard/smtpguard/internal/mailsig"
 )
@@ -28,7 +28,7 @@ func (v *Validator) Validate(ctx context.Context, message io.Reader) (*Chain, er
 		return nil, readError(err)
 	}
 	defer run.Close()
-	finish := v.Begin(ctx, run)
+	finish := v.Begin(ctx, run, time.Now())
 	if err := run.Body(ctx); err != nil {
 		return nil, readError(err)
 	}
@@ -44,7 +44,8 @@ func readError(err error) error {
 
 // Begin is for packages of this module that verify more than ARC in one pass: it
 // asks run for what it needs, and returns what to call when the body has been read.
-func (v *Validator) Begin(ctx context.Context, run *mailsig.Run) (finish func() *Chain) {
+// Signatures that had expired by the time received do not validate.
+func (v *Validator) Begin(ctx context.Context, run *mailsig.Run, received time.Time) (finish func() *Chain) {
 	chain := &Chain{Status: Fail, Oldest: -1}
 	all, err := collect(run.Header, v.cfg.Limits.Sets, v.engine.Limits)
 	switch {
@@ -68,22 +69,22 @@ func (v *Validator) Begin(ctx context.Context, run *mailsig.Run) (finish func() 
 		})
 	}
 	return func() *Chain {
-		v.judge(chain, all, run)
+		v.judge(chain, all, run, received)
 		return chain
 	}
 }
 
 // judge validates signatures and seals (RFC 8617, section 5.2, steps 4 to 7).
-func (v *Validator) judge(chain *Chain, all []set, run *mailsig.Run) {
+func (v *Validator) judge(chain *Chain, all []set, run *mailsig.Run, received time.Time) {
 	last := len(all) - 1
-	if err := v.signature(run, &all[last]); err != nil {
+	if err := v.signature(run, &all[last], received); err != nil {
 		chain.fail("message signature", last, err)
 		return
 	}
 	if v.cfg.Oldest {
 		chain.Oldest = 0
 		for i := last - 1; i >= 0; i-- {
-			if v.signature(run, &all[i]) != nil {
+			if v.signature(run, &all[i], received) != nil {
 				chain.Oldest = i + 2
 				break
 			}
@@ -98,7 +99,7 @@ func (v *Validator) judge(chain *Chain, all []set, run *mailsig.Run) {
 		s := &all[i]
 		record, err := v.record(s.key, s.seal)
 		if err == nil {
-			err = s.seal.Verify(record, digests[i])
+			err = s.seal.Verify(record, digests[i][:])
 		}
 		if err != nil {
 			chain.fail("seal", i, err)
@@ -116,7 +117,10 @@ func (c *Chain) fail(what string, i int, err error) {
 }
 
 // signature validates an ARC-Message-Signature.
-func (v *Validator) signature(run *mailsig.Run, s *set) error {
+func (v *Validator) signature(run *mailsig.Run, s *set, received time.Time) error {
+	if x := s.message.Expires; !x.IsZero() && received.After(x.Add(v.cfg.Skew)) {
+		return errors.New("signature expired") // it means what it means for DKIM (RFC 8617, section 4.1.2)
+	}
 	record, err := v.record(s.messageKey, s.message)
 	if err != nil {
 		return err
@@ -168,10 +172,10 @@ func (v *Validator) usable(r *mailsig.Record, alg mailsig.Algorithm) error {
 // seals returns what each seal signs (RFC 8617, section 5.1.1): all sets before
 // it, and its own. Every field is canonicalised and hashed twice at most, however
 // many sets there are.
-func seals(run *mailsig.Run, all []set) ([][]byte, error) {
-	digests := make([][]byte, len(all))
-	running := sha256.New()
-	var buf []byte
+func seals(run *mailsig.Run, all []set) ([][sha256.Size]byte, error) {
+	digests := make([][sha256.Size]byte, len(all))
+	running, own := sha256.New(), sha256.New()
+	var buf, state []byte
 	for i := range all {
 		s := &all[i]
 		buf = buf[:0]
@@ -179,24 +183,21 @@ func seals(run *mailsig.Run, all []set) ([][]byte, error) {
 			buf = mailsig.AppendField(buf, run.Header.Fields[f], mailsig.Relaxed)
 		}
 		running.Write(buf)
-		own, err := fork(running)
-		if err != nil {
+		var err error
+		if state, err = running.(encoding.BinaryAppender).AppendBinary(state[:0]); err != nil {
+			return nil, err
+		}
+		if err := own.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
 			return nil, err
 		}
 		field := run.Header.Fields[s.fields[2]]
-		own.Write(s.seal.AppendSelf(buf[:0], field))
-		digests[i] = own.Sum(nil)
-		running.Write(mailsig.AppendField(buf[:0], field, mailsig.Relaxed))
+		buf = s.seal.AppendSelf(buf[:0], field)
+		own.Write(buf)
+		own.Sum(digests[i][:0])
+		if i+1 < len(all) {
+			buf = mailsig.AppendField(buf[:0], field, mailsig.Relaxed)
+			running.Write(buf)
+		}
 	}
 	return digests, nil
-}
-
-// fork returns a SHA-256 that goes on from where h is.
-func fork(h hash.Hash) (hash.Hash, error) {
-	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	other := sha256.New()
-	return other, other.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)
 }

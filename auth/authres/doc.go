@@ -14,7 +14,7 @@
 // so none of them may come from outside (section 5). [Filter.Strip] takes those
 // out that bear it, that another reader could take for ours, or that do not
 // parse, and of the others all but those of [Config.Keep]. [Results.Field] puts
-// the words of senders into quotes.
+// the words of senders into quotes, and breaks up what looks like a result in them.
 //
 // Behind a gateway that has checked the message already, [Filter.Upstream] reads
 // its results in place of our own checks.

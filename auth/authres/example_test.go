@@ -54,7 +54,7 @@ func Example() {
 	// false false  lists.example.com; spf=pass smtp.mailfrom=list.example.com
 	// true true  another.example; spf=pass
 	// Authentication-Results: mx.example.org;
-	// 	spf=fail smtp.mailfrom="x; dkim=pass header.d=bank.example";
+	// 	spf=fail smtp.mailfrom="x; dkim?pass header.d?bank.example";
 	// 	dkim=pass header.d=example.com
 	// pass example.com
 }

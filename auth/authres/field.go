@@ -24,6 +24,10 @@ const (
 // letters, digits, ".", "-", "_" and "+" around at most one "@"; they are cut at
 // 400 octets; control characters become "?"; domains outside ASCII become
 // A-labels, and what is then left outside ASCII "?", unless r.UTF8.
+//
+// Many who read the field know nothing of quotes: a mail filter searches it for
+// "dmarc=pass". So a "=" in a value becomes "?" too where "pass" follows, or where
+// the name of a property stands before it, and so do parentheses.
 func (r Results) Field() (string, error) {
 	w := &writer{utf8: r.UTF8}
 	if r.ID == "" || strings.ContainsFunc(r.ID, unicode.IsControl) {
@@ -126,8 +130,10 @@ func (w *writer) value(text string, plain bool) {
 		return
 	}
 	w.WriteByte('"')
-	for _, c := range text {
+	for i, c := range text {
 		switch {
+		case c == '(' || c == ')', c == '=' && telling(text[:i], text[i+1:]):
+			w.WriteByte('?')
 		case c == '"' || c == '\\':
 			w.WriteByte('\\')
 			w.WriteRune(c)
@@ -138,6 +144,27 @@ func (w *writer) value(text string, plain bool) {
 		}
 	}
 	w.WriteByte('"')
+}
+
+// telling reports whether a "=" between two texts may be taken for that of a result
+// or a property.
+func telling(before, behind string) bool {
+	behind = strings.TrimLeftFunc(behind, func(r rune) bool { return r >= utf8.RuneSelf || !isKeyword(byte(r)) })
+	if len(behind) >= 4 && strings.EqualFold(behind[:4], "pass") {
+		return true
+	}
+	name := func(r rune) bool { return r < utf8.RuneSelf && isKeyword(byte(r)) }
+	before = strings.TrimRightFunc(strings.TrimRight(before, " "), name)
+	ptype, ok := strings.CutSuffix(strings.TrimRight(before, " "), ".")
+	if !ok {
+		return false
+	}
+	ptype = strings.TrimRight(ptype, " ")
+	switch strings.ToLower(ptype[len(strings.TrimRightFunc(ptype, name)):]) {
+	case "smtp", "header", "body", "policy", "dns": // RFC 8601, section 2.3; RFC 8904, section 3
+		return true
+	}
+	return false
 }
 
 // aLabels turns the domain that text is, or that stands behind its last '@',

@@ -1,6 +1,7 @@
 package authres_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,9 +46,14 @@ func TestField(t *testing.T) {
 		{"an address", property("ann+x_y.z-1@example.org"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=ann+x_y.z-1@example.org\r\n"},
 		{"a domain behind '@'", property("@example.org"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=@example.org\r\n"},
 		{"nothing", property(""), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"\"\r\n"},
-		{"another result", property("x; dkim=pass header.d=bank.example"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"x; dkim=pass header.d=bank.example\"\r\n"},
-		{"quotes", property(`x" ; dkim=pass (\`), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"x\\\" ; dkim=pass (\\\\\"\r\n"},
-		{"a comment", property("a(b)@c"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"a(b)@c\"\r\n"},
+		{"another result", property("x; dkim=pass header.d=bank.example"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"x; dkim?pass header.d?bank.example\"\r\n"},
+		{"quotes", property(`x" ; dkim=pass (\`), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"x\\\" ; dkim?pass ?\\\\\"\r\n"},
+		{"a result with white space", property("dmarc = \t PASS"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"dmarc ? ? PASS\"\r\n"},
+		{"a result with a comment", property("dmarc=(x)pass"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"dmarc=?x?pass\"\r\n"},
+		{"a result in quotes", property(`dmarc="pass"`), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"dmarc?\\\"pass\\\"\"\r\n"},
+		{"a property with white space", property("Header . From = bank.example"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"Header . From ? bank.example\"\r\n"},
+		{"a rewritten sender", property("SRS0=Ab1=XY=uni-passau.example=ann@example.org"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"SRS0=Ab1=XY=uni-passau.example=ann@example.org\"\r\n"},
+		{"a comment", property("a(b)@c"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"a?b?@c\"\r\n"},
 		{"two '@'", property("a@b@c"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"a@b@c\"\r\n"},
 		{"lines", property("a\r\nX: y\x00\x7f\t"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=\"a??X: y???\"\r\n"},
 		{"U-labels", property("ann@Bücher.example"), " mx.example.org;\r\n\tspf=pass smtp.mailfrom=ann@xn--bcher-kva.example\r\n"},
@@ -103,6 +109,10 @@ func FuzzField(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", written, err)
 		}
+		values := got.Methods[0].Reason + "\n" + got.Methods[0].Properties[0].Value + "\n" + got.Methods[0].Properties[1].Value
+		if tells.MatchString(values) || strings.ContainsAny(values, "()") {
+			t.Fatalf("%q says %q", written, values)
+		}
 		if len(got.Methods) != 2 || len(got.Methods[0].Properties) != 2 || got.Methods[0].Result != authres.Fail || got.Methods[1].Result != authres.None {
 			t.Fatalf("%q: %s", written, text(got))
 		}
@@ -116,9 +126,12 @@ func FuzzField(f *testing.F) {
 	})
 }
 
+// tells finds what a reader who knows no quotes may take for a result or a property.
+var tells = regexp.MustCompile(`(?i)=[^a-z0-9_-]*pass|(^|[^a-z0-9_-])(smtp|header|body|policy|dns) *\. *[a-z0-9_-]* *=`)
+
 // clean reports whether text is written as it is.
 func clean(text string) bool {
-	return len(text) <= 400 && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+	return len(text) <= 400 && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '(' || r == ')' }) && !tells.MatchString(text)
 }
 
 // FuzzParse asserts that what parses is written, and parses again alike.

@@ -21,7 +21,7 @@ var (
 // 8601, section 2.2): comments, quoted strings, versions, methods and properties
 // of any name. What is not legal but common is read too: a semicolon at the end,
 // values such as addresses without quotes, underscores in names, a reason behind
-// properties.
+// properties, and properties without a ptype, which are left out.
 //
 // That a field parses says nothing of who wrote it.
 func Parse(value string) (Results, error) {
@@ -110,7 +110,16 @@ func (s *scanner) method(m *Method) (none bool, err error) {
 		}
 		switch s.rest[0] {
 		case '=':
-			if word != "reason" || reason || !s.take('=') {
+			if !s.take('=') {
+				return false, errReason
+			}
+			if word != "reason" { // Microsoft's "action=none", in all that its hosts write
+				if _, ok := s.value("="); !ok {
+					return false, errProperty
+				}
+				break
+			}
+			if reason {
 				return false, errReason
 			}
 			reason = true

@@ -55,6 +55,9 @@ func TestParse(t *testing.T) {
 		{"octets that need quotes", "a.example; dkim=pass header.b=ab/c+d==; iprev=pass policy.iprev=2001:db8::1 smtp.mailfrom=<b@c.example>", `"a.example" 0; dkim/0=pass header.b="ab/c+d=="; iprev/0=pass policy.iprev="2001:db8::1" smtp.mailfrom="<b@c.example>"`},
 		{"an underscore", "a.example; dkim=perm_fail x_y.z_w=1", `"a.example" 0; dkim/0=perm_fail x_y.z_w="1"`},
 		{"a reason behind", "a.example; dkim=fail header.d=b.example reason=c", `"a.example" 0; dkim/0=fail "c" header.d="b.example"`},
+		{"Microsoft's", "mx.microsoft.com 1; spf=pass smtp.mailfrom=a.example; dmarc=fail (p=reject) action=oreject header.from=a.example; dkim=none; arc=none",
+			`"mx.microsoft.com" 1; spf/0=pass smtp.mailfrom="a.example"; dmarc/0=fail header.from="a.example"; dkim/0=none; arc/0=none`},
+		{"Fastmail's", "a.example; dkim=pass (2048-bit rsa key sha256) header.d=b.example x-bits=2048; bimi=skipped (no)", `"a.example" 0; dkim/0=pass header.d="b.example"; bimi/0=skipped`},
 		{"folds without CR", "a.example;\n spf=pass\n", `"a.example" 0; spf/0=pass`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,7 +72,7 @@ func TestParse(t *testing.T) {
 		"spf=pass smtp.mailfrom=b.example", "a@b; none", "a.example, b.example; none", `"a; none`, "a.example (; none", "a.example); none", "a.example\r\n; none",
 		"a.example; none; none", "a.example; none; spf=pass", "a.example; spf=pass; none", "a.example;; spf=pass", "a.example; none x",
 		"a.example; spf", "a.example; spf=", "a.example; spf=;", "a.example; =pass", "a.example; spf/=pass", "a.example; spf/0=pass", "a.example; spf/x=pass", "a.example; spf=pass/x", `a.example; spf=pass"x"`, "a.example; spf==pass",
-		"a.example; spf=pass smtp", "a.example; spf=pass smtp.", "a.example; spf=pass smtp.mailfrom", "a.example; spf=pass smtp.mailfrom=", "a.example; spf=pass smtp.=x", "a.example; spf=pass .x=y", "a.example; spf=pass action=none",
+		"a.example; spf=pass smtp", "a.example; spf=pass smtp.", "a.example; spf=pass smtp.mailfrom", "a.example; spf=pass smtp.mailfrom=", "a.example; spf=pass smtp.=x", "a.example; spf=pass .x=y", "a.example; spf=pass action=", "a.example; spf=pass action=none=x", "a.example; spf=pass =none", "a.example; spf=pass action=none; action",
 		`a.example; spf=pass smtp.mailfrom="x`, `a.example; spf=pass smtp.mailfrom=x"y"`, "a.example; spf=pass smtp.mailfrom=x\\y", "a.example; spf=pass smtp.mailfrom=x @", "a.example; spf=pass smtp.mailfrom=x@",
 		"a.example; spf=pass reason=a reason=b", "a.example; spf=pass reason=", "a.example; spf=pass (", "a.example; spf=pass smtp.x=\"a\x00\"", "a.example; spf=pass smtp.x=a\x01", "a.example; spf=pass smtp.x=a\xff", "a.example; spf=pass reason=\"\xff\"",
 		"a.example; spf=pass\r\nX: y", "a.example; spf=pass\n\n dkim=pass", "a.example; none" + strings.Repeat(" ", 40000),

@@ -49,9 +49,8 @@ func Example_server() {
 	sign := smtpguard.Check{
 		Name: "dkim-sign",
 		Data: func(_ context.Context, _ *smtpguard.Transaction, m *smtpguard.Message) (smtpguard.Verdict, error) {
-			m.Sign(func(ctx context.Context, content io.Reader) (string, error) {
-				fields, err := signer.Sign(ctx, content, key)
-				return strings.Join(fields, ""), err
+			m.Sign(func(ctx context.Context, content io.Reader) ([]string, error) {
+				return signer.Sign(ctx, content, key)
 			})
 			return smtpguard.Verdict{}, nil
 		},

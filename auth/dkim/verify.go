@@ -141,14 +141,7 @@ func (p *signature) describe() {
 	if s.Length >= 0 {
 		p.Partial, p.Length = true, s.Length
 	}
-	n := 0
-	for range s.SignedFields() {
-		n++
-	}
-	p.Signed = make([]string, 0, n)
-	for name := range s.SignedFields() {
-		p.Signed = append(p.Signed, name)
-	}
+	p.Signed = s.SignedNames()
 }
 
 var errIdentity = errors.New("not an identity of the domain")

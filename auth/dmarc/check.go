@@ -20,14 +20,42 @@ func (c *Checker) Check(ctx context.Context, m Message) Outcome {
 func (c *Checker) check(ctx context.Context, m *Message, draw int) Outcome {
 	author, err := AuthorDomain(m.Header, c.mailboxes)
 	if err != nil {
-		defect, _ := errors.AsType[Defect](err)
-		out := c.outcome(m, author, c.discovery)
-		out.Result, out.Defect, out.Reason, out.Disposition = PermError, defect, reason(err), c.malformed
-		return out
+		return c.defect(m, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	l := c.lookups(ctx)
+	defer l.ctx.End()
+	l.begin(l.foreseen(author)...)
+	return l.judge(m, author, draw)
+}
+
+// Begin is for packages of this module that find out what a Message has while DNS
+// is asked: it reads the author domain and asks for what is needed of it, and
+// returns what to call, before ctx ends, when the rest is known. Without an author
+// domain author is "". Header need not be set for finish.
+func (c *Checker) Begin(ctx context.Context, header []byte) (author string, finish func(m *Message) Outcome) {
+	author, err := AuthorDomain(header, c.mailboxes)
+	if err != nil {
+		return "", func(m *Message) Outcome { return c.defect(m, err) }
+	}
+	l := c.lookups(ctx)
+	l.begin(l.foreseen(author)...)
+	return author, func(m *Message) Outcome {
+		defer l.ctx.End()
+		return l.judge(m, author, rand.IntN(100))
+	}
+}
+
+// defect is the outcome of a message without an author domain.
+func (c *Checker) defect(m *Message, err error) Outcome {
+	defect, _ := errors.AsType[Defect](err)
+	out := c.outcome(m, "", c.discovery)
+	out.Result, out.Defect, out.Reason, out.Disposition = PermError, defect, reason(err), c.malformed
+	return out
+}
+
+// judge evaluates m, by both discoveries where that is asked for.
+func (l *lookups) judge(m *Message, author string, draw int) Outcome {
+	c := l.c
 	l.foresee(author, m)
 	out := c.evaluate(l, m, author, c.discovery, draw)
 	if c.compare {
@@ -43,24 +71,33 @@ func (c *Checker) check(ctx context.Context, m *Message, draw int) Outcome {
 	return out
 }
 
-// foresee asks at once for all that a usual message needs, so that it waits for
-// DNS once: the walk from the author domain, and those from identifiers that
-// have its last two labels.
-func (l *lookups) foresee(author string, m *Message) {
-	names := make([]string, 0, maxWalk)
-	if l.c.discovery == PublicSuffix && !l.c.compare {
-		l.ask(append(names, author, l.c.registered(author))...)
-		return
+// walks reports whether trees are walked.
+func (c *Checker) walks() bool { return c.discovery == TreeWalk || c.compare }
+
+// foreseen are the names that a usual message needs for its author domain.
+func (l *lookups) foreseen(author string) []string {
+	if !l.c.walks() {
+		return []string{author, l.c.registered(author)}
 	}
-	names = append(names, targets(author)...)
+	return targets(author)
+}
+
+// foresee asks at once for all else that a usual message needs, so that it waits
+// for DNS once: the walks from identifiers that have the last two labels of the
+// author domain.
+func (l *lookups) foresee(author string, m *Message) {
+	var names []string // besides the author domain's
 	near := suffix(author, min(labels(author), 2))
 	add := func(name, result string) {
+		if result != string(Pass) || name == author || !l.c.walks() {
+			return
+		}
 		name, err := domain.Normal(name)
-		if err != nil || result != string(Pass) || !within(name, near) || name == author {
+		if err != nil || !within(name, near) || name == author {
 			return
 		}
 		for _, target := range targets(name) {
-			if !slices.Contains(names, target) && len(names) < l.c.budget/2 {
+			if !slices.Contains(names, target) && len(l.names)+len(names) < l.c.budget/2 {
 				names = append(names, target)
 			}
 		}
@@ -160,7 +197,7 @@ func (e *evaluation) unknown(err error) Outcome {
 func (e *evaluation) discover() error {
 	author := e.out.AuthorDomain
 	e.ask(author)
-	own := e.known[author]
+	own := e.known(author)
 	if own.err != nil {
 		return own.err
 	}
@@ -196,11 +233,11 @@ func (e *evaluation) place(name string) (place, error) {
 		return e.walk(name)
 	}
 	at := place{organizational: e.c.registered(name)}
-	if name != e.out.AuthorDomain || e.known[name].record != nil {
+	if name != e.out.AuthorDomain || e.known(name).record != nil {
 		return at, nil
 	}
 	e.ask(at.organizational)
-	a := e.known[at.organizational]
+	a := e.known(at.organizational)
 	at.record = a.record
 	return at, a.err
 }

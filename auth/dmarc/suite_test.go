@@ -143,7 +143,8 @@ func TestMailDMARC(t *testing.T) {
 		"tnpi.net": "tnpi.net", "www.tnpi.net": "tnpi.net", "mail-dmarc.tnpi.net": "tnpi.net",
 		"anchor.dmarctest.net": "anchor.dmarctest.net", "sub.anchor.dmarctest.net": "anchor.dmarctest.net",
 		"sub.psd.dmarctest.net": "sub.psd.dmarctest.net", "deep.sub.psd.dmarctest.net": "sub.psd.dmarctest.net",
-		"bbc.co.uk": "bbc.co.uk",
+		"bbc.co.uk": "bbc.co.uk", "mail-dmark.tnpi.net": "tnpi.net", "fake.mail-dmarc.tnpi.net": "tnpi.net", "com": "com",
+		"no-such-made-up-name-should-exist.com.uk.nonsense": "no-such-made-up-name-should-exist.com.uk.nonsense",
 	} {
 		if w, err := c.Walk(t.Context(), name); err != nil || w.Organizational != want {
 			t.Errorf("%s: %s, %v; want %s", name, w.Organizational, err, want)

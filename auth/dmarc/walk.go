@@ -55,14 +55,14 @@ func (l *lookups) walk(name string) (place, error) {
 	l.ask(list...)
 	at := place{organizational: name}
 	for i, target := range list {
-		a := l.known[target]
+		a := l.known(target)
 		switch {
 		case a.err != nil:
 			return place{}, a.err
 		case a.record == nil:
 		case a.record.Suffix == SuffixYes && i > 0:
 			at = place{organizational: suffix(name, labels(target)+1), psd: target, psdRecord: a.record}
-			if below := l.known[at.organizational]; below != nil { // not where names were cut
+			if below := l.known(at.organizational); below != nil { // not where names were cut
 				at.record = below.record
 			}
 			return at, nil
@@ -100,13 +100,12 @@ func (c *Checker) Walk(ctx context.Context, name string) (Walk, error) {
 	if err != nil {
 		return Walk{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	l := c.lookups(ctx)
+	defer l.ctx.End()
 	at, err := l.walk(name)
 	w := Walk{Domain: name, Organizational: at.organizational, Suffix: at.psd, BySuffixList: c.registered(name)}
 	for i, target := range targets(name) {
-		a := l.known[target]
+		a := l.known(target)
 		step := Step{Domain: target, Record: a.record, Note: a.note}
 		if a.err != nil {
 			step.Error = a.err.Error()
@@ -130,8 +129,8 @@ func (c *Checker) Organizational(ctx context.Context, name string) (string, erro
 	if c.discovery == PublicSuffix {
 		return c.registered(name), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	at, err := c.lookups(ctx).walk(name)
+	l := c.lookups(ctx)
+	defer l.ctx.End()
+	at, err := l.walk(name)
 	return at.organizational, err
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -110,17 +111,6 @@ type slapd struct {
 	cmd               *exec.Cmd
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
-}
-
 // startSlapd starts a server with the tree.
 func startSlapd(t *testing.T) *slapd {
 	t.Helper()
@@ -131,7 +121,7 @@ func startSlapd(t *testing.T) *slapd {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &slapd{t: t, config: filepath.Join(dir, "slapd.conf")}
-	s.plain, s.tls = "ldap://localhost:"+freePort(t), "ldaps://localhost:"+freePort(t)
+	s.plain, s.tls = fmt.Sprintf("ldap://localhost:%d", require.Addr(t).Port()), fmt.Sprintf("ldaps://localhost:%d", require.Addr(t).Port())
 	s.local = "ldapi://" + filepath.Join(dir, "ldapi")
 	certificate, key := s.certificate(dir)
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/smtpguard/smtpguard/internal/domain"
+	"github.com/smtpguard/smtpguard/internal/lookup"
 )
 
 // maxLookups bounds the terms that ask DNS in one check, maxHosts the MX hosts
@@ -32,7 +33,7 @@ var (
 // evaluation is one check under way. Names in it end in a dot.
 type evaluation struct {
 	checker *Checker
-	ctx     *deadline
+	ctx     *lookup.Deadline
 
 	client netip.Addr
 	helo   string
@@ -96,11 +97,11 @@ func (c *Checker) check(ctx context.Context, id Identity, addr netip.Addr, helo,
 		return out
 	}
 	e := &evaluation{
-		checker: c, ctx: &deadline{Context: ctx, timeout: c.timeout},
+		checker: c, ctx: lookup.Within(ctx, c.timeout),
 		client: addr, helo: asciiHost(helo),
 		local: local, origin: origin, sender: out.Sender,
 	}
-	defer e.ctx.end()
+	defer e.ctx.End()
 
 	out.Result = e.policy(normal + ".")
 	if out.Result == Fail {

@@ -12,6 +12,7 @@ import (
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/auth/spf"
 	"github.com/smtpguard/smtpguard/internal/domain"
+	"github.com/smtpguard/smtpguard/internal/lookup"
 )
 
 // Check returns v as a check. An allow list's word passes over it, and then there
@@ -36,9 +37,14 @@ func (v *Verifier) Strip() smtpguard.Check {
 }
 
 // mail begins SPF.
-func (v *Verifier) mail(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
+func (v *Verifier) mail(ctx context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
 	conn := tx.Conn()
-	if !v.cfg.Known(conn) && !within(v.cfg.Gateways, conn.Addr()) {
+	if v.cfg.Known(conn) || within(v.cfg.Gateways, conn.Addr()) {
+		return smtpguard.Verdict{}, nil
+	}
+	if out, ok := v.spfAtHand(ctx, conn.Addr(), conn.Hello(), tx.From()); ok {
+		v.sender.Set(tx, out)
+	} else {
 		v.sender.Start(tx, func(ctx context.Context) (spf.Outcome, error) {
 			return v.spf.MailFrom(ctx, conn.Addr(), conn.Hello(), tx.From()), nil
 		})
@@ -72,9 +78,9 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 	if v.cfg.Known(tx.Conn()) {
 		return smtpguard.Verdict{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
-	defer cancel()
-	r, err := v.verify(ctx, msg.Open(), tx.Started(), func() (netip.Addr, spf.Outcome, error) { return v.spfOf(ctx, tx, msg) })
+	d := lookup.Within(ctx, v.cfg.Timeout)
+	defer d.End()
+	r, err := v.verify(d, msg.Open(), tx.Started(), func() (netip.Addr, spf.Outcome, error) { return v.spfOf(d, tx, msg) })
 	if errors.Is(err, ErrHeader) {
 		return smtpguard.Verdict{Action: smtpguard.Reject, Reason: err.Error(), Reply: &smtp.SMTPError{
 			Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "Header section too large",

@@ -106,7 +106,7 @@ func signed(t testing.TB, message string, keys ...dkim.Key) string {
 
 // site is a server with v on it, and what it took.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 	v    *verify.Verifier
 
@@ -117,7 +117,12 @@ type site struct {
 	events  []smtpguard.Event
 }
 
-func newSite(t *testing.T, cfg verify.Config, more ...smtpguard.Check) *site {
+func newSite(t testing.TB, cfg verify.Config, more ...smtpguard.Check) *site {
+	t.Helper()
+	return newSiteWith(t, smtpguard.Config{}, cfg, more...)
+}
+
+func newSiteWith(t testing.TB, under smtpguard.Config, cfg verify.Config, more ...smtpguard.Check) *site {
 	t.Helper()
 	cfg.ID = "mx.example.org"
 	v, err := verify.New(cfg)
@@ -125,11 +130,12 @@ func newSite(t *testing.T, cfg verify.Config, more ...smtpguard.Check) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, v: v}
-	guard, err := smtpguard.New(smtpguard.Config{Observe: func(e smtpguard.Event) {
+	under.Observe = func(e smtpguard.Event) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.events = append(s.events, e)
-	}}, append(more, v.Check())...)
+	}
+	guard, err := smtpguard.New(under, append(more, v.Check())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,6 +258,10 @@ func TestCheck(t *testing.T) {
 		{"temporary", verify.Config{}, "x@other.example", strings.Replace(letter, "example.com", "lost.example", 1), "", false, "dmarc=temperror"},
 		{"temporary, deferred", verify.Config{Policy: verify.Policy{Temporary: smtpguard.Defer}}, "x@other.example", strings.Replace(letter, "example.com", "lost.example", 1), "451 4.4.3", false, ""},
 		{"SPF fail, no DMARC", verify.Config{}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail"},
+		{"forwarder, SPF fail refused", verify.Config{Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Policy: verify.Policy{SPFFail: smtpguard.Reject}},
+			"x@other.example", letter, "", false, "dmarc=fail"},
+		{"forwarder, SPF fail refused, no DMARC", verify.Config{Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Policy: verify.Policy{SPFFail: smtpguard.Reject}},
+			"x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail"},
 		{"SPF fail refused", verify.Config{Policy: verify.Policy{SPFFail: smtpguard.Reject}}, "x@other.example", strings.Replace(letter, "example.com", "free.example", 1), "550 5.7.23", false, ""},
 		{"SPF temporary", verify.Config{}, "x@broken.example", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=temperror"},
 		{"null reverse-path", verify.Config{}, "", strings.Replace(letter, "example.com", "free.example", 1), "", false, "spf=fail smtp.helo=mail.example.com"},

@@ -19,7 +19,8 @@ import (
 )
 
 // Resolver is what is asked of DNS. *[net.Resolver] is one; one that has a cache is
-// better.
+// better. Where it has the method AtHand of package resolver's, what it remembers
+// takes neither goroutines nor timers.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
@@ -46,8 +47,9 @@ type Config struct {
 	Forwarders []netip.Prefix
 
 	// Sealers are domains whose ARC seals are believed, "*.example.org" for all
-	// below one. Mail that fails DMARC and passed it where they had it first is let
-	// through. Who is named here can write any sender's mail.
+	// below one. Mail that fails DMARC is let through where one of them sealed last and
+	// it passed with them: with the first that has judged it, of those after whom
+	// nobody else sealed. Who is named here can write any sender's mail.
 	Sealers []string
 
 	// Gateways are hosts of our own that mail comes through: for them the client is
@@ -92,8 +94,8 @@ type Policy struct {
 	// pass. Continue lets it through, unproven; Defer has the client try again.
 	Temporary smtpguard.Action
 
-	// SPFFail is for mail whose SPF is fail where no DMARC policy decides. Continue:
-	// DMARC, where there is one, knows better.
+	// SPFFail is for mail whose SPF is fail where no DMARC policy decides, and neither
+	// Forwarders nor Sealers. Continue: DMARC, where there is one, knows better.
 	SPFFail smtpguard.Action
 }
 
@@ -186,7 +188,6 @@ func New(cfg Config) (*Verifier, error) {
 	if cfg.DMARC.Resolver == nil {
 		cfg.DMARC.Resolver = cfg.Resolver
 	}
-	cfg.DMARC.Resolver = once{cfg.DMARC.Resolver}
 	v.dmarc, err = dmarc.New(cfg.DMARC)
 	part("DMARC", err)
 	if err := errors.Join(errs...); err != nil {

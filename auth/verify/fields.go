@@ -15,7 +15,7 @@ import (
 
 // write puts our fields on top of the message.
 func (v *Verifier) write(tx *smtpguard.Transaction, msg *smtpguard.Message, r *Result) error {
-	results := v.fields.Results(r.methods()...)
+	results := v.Results(r)
 	results.UTF8 = tx.Opts().UTF8
 	field, err := results.Field()
 	if err != nil {

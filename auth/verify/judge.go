@@ -71,7 +71,7 @@ func (p *Policy) decide(r *Result) decision {
 	case m.Result == dmarc.Fail && m.Disposition != dmarc.NoPolicy:
 		return decision{p.bound(m.Disposition), "DMARC: " + m.Reason, smtp.EnhancedCode{5, 7, 26},
 			fmt.Sprintf("Not authenticated as %s, whose policy is %s", m.AuthorDomain, m.Disposition)} // RFC 7372, section 3.3
-	case m.Result != dmarc.Pass && r.SPF.Result == spf.Fail:
+	case m.Result != dmarc.Pass && r.SPF.Result == spf.Fail && !r.passedOn:
 		return decision{p.SPFFail, "SPF: " + r.SPF.Mechanism + " of " + r.SPF.Where, smtp.EnhancedCode{5, 7, 23}, "Client may not send for that domain (SPF)"}
 	}
 	return decision{}

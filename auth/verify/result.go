@@ -19,6 +19,8 @@ type Result struct {
 	DKIM   *dkim.Report
 	ARC    *arc.Chain
 	DMARC  dmarc.Outcome
+
+	passedOn bool // by who may break SPF: a forwarder, or a sealer with whom it passed
 }
 
 // ResultOf returns what was found out about the message of tx; ok is false before

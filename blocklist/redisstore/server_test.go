@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,9 @@ import (
 	"github.com/smtpguard/smtpguard/blocklist/redisstore"
 	"github.com/smtpguard/smtpguard/internal/require"
 )
+
+// slow is longer than a busy machine takes.
+const slow = 30 * time.Second
 
 // server is a redis-server of a test's own, on a Unix socket.
 type server struct {
@@ -50,7 +52,7 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	c := s.client()
-	for deadline := time.Now().Add(10 * time.Second); c.Ping(context.Background()).Err() != nil; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(slow); c.Ping(context.Background()).Err() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("redis-server does not answer:\n%s", &out)
 		}
@@ -79,6 +81,9 @@ func (s *server) client() *redis.Client {
 // store is a store on the server.
 func (s *server) store(cfg redisstore.Config) *redisstore.Store {
 	s.t.Helper()
+	if cfg.Timeout == 0 {
+		cfg.Timeout = slow
+	}
 	cfg.Redis.Addrs = []string{s.socket}
 	store, err := redisstore.New(cfg)
 	if err != nil {
@@ -91,24 +96,13 @@ func (s *server) store(cfg redisstore.Config) *redisstore.Store {
 // startCluster starts a cluster of one server, and returns its address.
 func startCluster(t testing.TB) (*server, string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().(*net.TCPAddr)
-	bus, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	busPort := bus.Addr().(*net.TCPAddr).Port
-	ln.Close()
-	bus.Close()
-	s := start(t, "--bind", "127.0.0.1", "--port", strconv.Itoa(addr.Port), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(busPort))
+	addr, bus := require.Addr(t), require.Addr(t)
+	s := start(t, "--bind", "127.0.0.1", "--port", strconv.Itoa(int(addr.Port())), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(int(bus.Port())))
 	c := s.client()
 	if err := c.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(slow); ; time.Sleep(20 * time.Millisecond) {
 		info, err := c.ClusterInfo(t.Context()).Result()
 		if err == nil && strings.Contains(info, "cluster_state:ok") {
 			return s, addr.String()

@@ -122,7 +122,7 @@ func TestRedis(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	place := []string{"-redis", socket, "-name", "mx"}
-	for deadline := time.Now().Add(10 * time.Second); strings.Contains(session(t, place, "list"), "error"); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); strings.Contains(session(t, place, "list"), "error"); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("redis-server does not answer")
 		}

@@ -226,12 +226,7 @@ func TestClearText(t *testing.T) {
 
 // TestServerAway: a client hears that there is no server.
 func TestServerAway(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	implicit, _ := serve(t, certificate(t), ln.Addr().String())
+	implicit, _ := serve(t, certificate(t), require.Addr(t).String())
 	conn, err := tls.Dial("tcp", "127.0.0.1:"+implicit, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)

@@ -135,11 +135,7 @@ func (s *session) deliveries(tx *smtpguard.Transaction) []maildir.Delivery {
 		if d.Kind != relay.Local {
 			continue
 		}
-		domain := d.Domain
-		if domain == "" || strings.EqualFold(domain, s.cfg.Hostname) && !s.cfg.takesHostname() { // postmaster
-			domain = strings.TrimPrefix(s.cfg.Domains[0], "*.")
-		}
-		box := path.Join(maildir.Name(domain), maildir.Name(maildir.User(d.LocalPart)))
+		box := path.Join(maildir.Name(s.cfg.home(d)), maildir.Name(maildir.User(d.LocalPart)))
 		if junk || rcpt.Mark.Action == smtpguard.Quarantine {
 			box = path.Join(box, ".Junk")
 		}
@@ -154,6 +150,14 @@ func (s *session) deliveries(tx *smtpguard.Transaction) []maildir.Delivery {
 		all = append(all, byAddr[addr])
 	}
 	return all
+}
+
+// home is the domain of ours that a recipient is at home in.
+func (cfg *Config) home(d relay.Decision) string {
+	if d.Domain == "" || strings.EqualFold(d.Domain, cfg.Hostname) && !cfg.takesHostname() { // postmaster
+		return strings.TrimPrefix(cfg.Domains[0], "*.")
+	}
+	return d.Domain
 }
 
 func (s *session) Reset() {

@@ -42,6 +42,9 @@ type Config struct {
 	Traps       Traps       `yaml:"traps"`
 	Resolver    Resolver    `yaml:"resolver"`
 	Inbound     Inbound     `yaml:"authentication"`
+	Signing     Signing     `yaml:"signing"`
+	Sealing     Sealing     `yaml:"sealing"`
+	Reports     Reports     `yaml:"reports"`
 	Identity    Identity    `yaml:"identity"`
 	DNSLists    DNSLists    `yaml:"dns-lists"`
 	URILists    URILists    `yaml:"uri-lists"`
@@ -229,14 +232,15 @@ type Resolver struct {
 
 // Inbound says how mail from other servers is authenticated.
 type Inbound struct {
-	Mode        mode      `yaml:"mode"`
-	Most        action    `yaml:"most"`
-	Temporary   action    `yaml:"temporary"`
-	SPFFail     action    `yaml:"spf-fail"`
-	Forwarders  []network `yaml:"forwarders"`
-	Sealers     []string  `yaml:"sealers"`
-	Gateways    []network `yaml:"gateways"`
-	ReceivedSPF bool      `yaml:"received-spf"`
+	Mode        mode       `yaml:"mode"`
+	Most        action     `yaml:"most"`
+	Temporary   action     `yaml:"temporary"`
+	SPFFail     action     `yaml:"spf-fail"`
+	Forwarders  []network  `yaml:"forwarders"`
+	Sealers     []string   `yaml:"sealers"`
+	Gateways    []network  `yaml:"gateways"`
+	ReceivedSPF bool       `yaml:"received-spf"`
+	Upstream    []Upstream `yaml:"upstream"`
 }
 
 // What is made of the results of authentication.
@@ -302,6 +306,9 @@ type URILists struct {
 	Levels   []string `yaml:"levels"`
 
 	Exempt []string `yaml:"exempt"`
+	PDF    bool     `yaml:"pdf"`
+	QR     bool     `yaml:"qr"`
+	Follow bool     `yaml:"follow"`
 }
 
 // URIZone is one of them.

@@ -148,7 +148,7 @@ func (b *background) close() {
 
 // dnsChecks are those that ask DNS: about clients from outside, about who has
 // written their mail, and about what any mail links to.
-func dnsChecks(cfg *Config, dns *resolver.Resolver, work *background, log *slog.Logger) (checks []smtpguard.Check, err error) {
+func dnsChecks(cfg *Config, dns *resolver.Resolver, in *incoming, work *background, log *slog.Logger) (checks []smtpguard.Check, err error) {
 	outside := fromServers(cfg)
 	names, err := newIdentity(cfg, named{dns, "iprev"})
 	if err != nil {
@@ -168,12 +168,8 @@ func dnsChecks(cfg *Config, dns *resolver.Resolver, work *background, log *slog.
 	if lists != nil {
 		checks = append(checks, smtpguard.When(outside, lists.Check()))
 	}
-	inbound, err := newInbound(cfg, named{dns, "verify"})
-	if err != nil {
-		return nil, err
-	}
 	uris, err := work.newURILists(cfg, named{dns, "surbl"}, log)
-	return slices.Concat(checks, inbound, uris), err
+	return slices.Concat(checks, in.checks(cfg), uris), err
 }
 
 // newDNSLists has the zones of cfg watched, and our own addresses in them;

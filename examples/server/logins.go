@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/emersion/go-smtp"
 	"github.com/smtpguard/smtpguard"
@@ -39,17 +40,30 @@ func openPasswords(cfg *Config, dir string, out io.Writer, log *slog.Logger) (*a
 			return nil, err
 		}
 	}
+	var opened atomic.Pointer[auth.File]
 	file, err := auth.OpenFile(auth.FileConfig{Path: path, Report: func(err error) {
 		if err != nil {
 			log.Error("password file not taken over: the old one stays in force", "error", err.Error())
-		} else {
-			log.Info("password file taken over")
+			return
+		}
+		log.Info("password file taken over")
+		if file := opened.Load(); file != nil {
+			tellScram(file, log)
 		}
 	}})
 	if err == nil {
+		opened.Store(file)
 		fmt.Fprintln(out, "passwords:", path)
+		tellScram(file, log)
 	}
 	return file, err
+}
+
+// tellScram says for whose sake nobody is offered SCRAM.
+func tellScram(file *auth.File, log *slog.Logger) {
+	if login := file.ScramTerms(auth.ScramSHA256).Lacking; login != "" {
+		log.Warn("SCRAM-SHA-256 is not offered: not every password has keys for it", "login", login)
+	}
 }
 
 // writePasswords makes a password file of one login, with a hash for a password

@@ -240,3 +240,37 @@ func TestReplyOf(t *testing.T) {
 		}
 	}
 }
+
+// The log says for whose sake nobody is offered SCRAM.
+func TestScramMissed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwords")
+	if err := writePasswords(path, "demo", "right"); err != nil {
+		t.Fatal(err)
+	}
+	said := func() string {
+		var out strings.Builder
+		file, err := openPasswords(&Config{Auth: Auth{Passwords: path}}, "", io.Discard, slog.New(slog.NewTextHandler(&out, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		return out.String()
+	}
+	if got := said(); got != "" {
+		t.Errorf("where nothing lacks keys: %s", got)
+	}
+	kept, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := auth.NewHash(auth.Argon2id, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(path, append(kept, "ann:"+hash.String()+"\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := said(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "login=ann") {
+		t.Errorf("where one does: %q", got)
+	}
+}

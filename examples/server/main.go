@@ -26,7 +26,7 @@ import (
 )
 
 // policy is what the server asks of every client and message, in order.
-func policy(rules *relay.Relay, limits limits, own *lists, auth, asking []smtpguard.Check) []smtpguard.Check {
+func policy(rules *relay.Relay, limits limits, own *lists, auth, asking, last []smtpguard.Check) []smtpguard.Check {
 	return slices.Concat([]smtpguard.Check{
 		limits.overload.Check(),
 		limits.concurrency.Check(),
@@ -37,7 +37,7 @@ func policy(rules *relay.Relay, limits limits, own *lists, auth, asking []smtpgu
 	}, asking, []smtpguard.Check{
 		ownReturnPath(),
 		limits.logins.Check(), // behind all that have a word at AUTH
-	})
+	}, last)
 }
 
 func main() {

@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/relay"
+	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
 // How long the next host may take: less than our client's patience with us
@@ -79,12 +80,15 @@ func dial(ctx context.Context, route Route, hostname string) (*smtp.Client, erro
 	if err != nil {
 		return nil, err
 	}
+	tc, err := tlsconf.Client(tlsconf.MX, tlsconf.ClientConfig{ServerName: host})
+	if err != nil {
+		return nil, err
+	}
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, "tcp", route.Address)
 	if err != nil {
 		return nil, err
 	}
-	tc := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	var client *smtp.Client
 	switch route.TLS {
 	case noTLS:

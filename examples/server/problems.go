@@ -141,9 +141,15 @@ func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 		bad("is empty: none, monitor or enforce", "authentication", "mode")
 	} else if cfg.Inbound.Most == action(smtpguard.Continue) {
 		bad("none is what mode monitor does", "authentication", "most")
-	} else if _, err := newInbound(cfg, new(net.Resolver)); err != nil {
+	} else if _, err := newVerifier(cfg, new(net.Resolver)); err != nil && cfg.Inbound.Mode != unlooked {
 		bad(short(err), "authentication")
 	}
+	for i := range cfg.Inbound.Upstream {
+		cfg.Inbound.Upstream[i].problems(cfg, i, bad)
+	}
+	cfg.Signing.problems(bad)
+	cfg.Sealing.problems(&cfg.Inbound, bad)
+	cfg.Reports.problems(cfg, bad)
 	if cfg.Identity.Check == "" {
 		bad("is empty: none, note or enforce", "identity", "check")
 	} else if _, err := newIdentity(cfg, new(net.Resolver)); err != nil {
@@ -369,7 +375,7 @@ func short(err error) string {
 }
 
 func shortLine(text string) string {
-	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: ", "resolver: ", "surbl: "} {
+	for _, known := range []string{"relay: ", "limiter: ", "blocklist: ", "auth: ", "tlsconf: ", "dnsbl: ", "iprev: ", "verify: ", "resolver: ", "surbl: ", "dkim: ", "arc: ", "authres: ", "report: "} {
 		text = strings.TrimPrefix(text, known)
 	}
 	for _, config := range []string{"LoginsConfig.", "ConcurrencyConfig.", "ListConfig.Parse: ", "ListConfig.Fetch: ", "ListConfig."} {

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/smtpguard/smtpguard/internal/require"
 )
 
 // patience bounds every wait for another process.
@@ -75,12 +76,7 @@ func (o *output) String() string {
 // freeAddr is a loopback address where nobody listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return require.Addr(t).String()
 }
 
 // setUp makes a folder with a configuration: the three usual listeners on

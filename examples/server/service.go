@@ -145,6 +145,7 @@ func (s *service) stop() {
 type kept struct {
 	limits  limiter.Store
 	blocked *blocklist.Dynamic
+	counts  counts
 	ends    []func()
 }
 
@@ -170,6 +171,7 @@ func (k *kept) close() {
 	for _, end := range slices.Backward(k.ends) {
 		end()
 	}
+	k.counts.close()
 }
 
 func (s *service) closeSockets() {
@@ -217,6 +219,8 @@ type generation struct {
 	kit       material
 	own       *lists
 	work      *background
+	sign      *signing           // nil where nothing is signed
+	reports   *reports           // nil where nothing is reported
 	dns       *resolver.Resolver // nil where nobody asks
 	listeners []*smtpguard.Listener
 	done      sync.WaitGroup
@@ -255,12 +259,22 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		return nil, err
 	}
 	gen.work = newBackground()
-	asking, err := dnsChecks(cfg, gen.dns, gen.work, b.log)
+	in, err := newInbound(cfg, named{gen.dns, "verify"})
 	if err != nil {
 		gen.abort()
 		return nil, err
 	}
-	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, asking)...)
+	asking, err := dnsChecks(cfg, gen.dns, in, gen.work, b.log)
+	if err != nil {
+		gen.abort()
+		return nil, err
+	}
+	last, err := gen.lastChecks(in, b, rules, dir, k)
+	if err != nil {
+		gen.abort()
+		return nil, err
+	}
+	guard, err := smtpguard.New(cfg.guard(filepath.Join(dir, "spool"), b.log), policy(rules, limits, own, auth, asking, last)...)
 	if err != nil {
 		gen.abort()
 		return nil, err
@@ -274,6 +288,32 @@ func newGeneration(cfg *Config, b *backend, kit material, dir string, k *kept, l
 		gen.listeners = append(gen.listeners, ln)
 	}
 	return gen, nil
+}
+
+// lastChecks are those that sign, that seal what was signed, and that report what
+// has become of it.
+func (gen *generation) lastChecks(in *incoming, b *backend, rules *relay.Relay, dir string, k *kept) (checks []smtpguard.Check, err error) {
+	if gen.sign, err = newSigning(gen.cfg, b.log); err != nil {
+		return nil, err
+	}
+	if gen.sign != nil {
+		checks = append(checks, gen.sign.check())
+	}
+	seal, err := newSealing(gen.cfg, in, named{gen.dns, "arc"}, b.log)
+	if err != nil {
+		return nil, err
+	}
+	if seal != nil {
+		checks = append(checks, seal.check())
+	}
+	m := &mailer{cfg: gen.cfg, rules: rules, store: b.store, sign: gen.sign, folder: gen.cfg.Reports.folder(dir)}
+	if gen.reports, err = newReports(gen.cfg, in, named{gen.dns, "report"}, m, &k.counts, dir, b.log); err != nil {
+		return nil, err
+	}
+	if gen.reports != nil {
+		checks = append(checks, gen.reports.check())
+	}
+	return checks, nil
 }
 
 // listen makes the server behind one listener.
@@ -325,6 +365,7 @@ func (gen *generation) listen(l *Listener, guard *smtpguard.Guard, b smtp.Backen
 // serve begins to serve.
 func (gen *generation) serve(log *slog.Logger) {
 	gen.work.begin()
+	gen.reports.begin()
 	for _, ln := range gen.listeners {
 		gen.done.Go(func() {
 			if err := ln.Serve(); err != nil {
@@ -339,6 +380,7 @@ func (gen *generation) retire() {
 	for _, ln := range gen.listeners {
 		_ = ln.Close() // its socket is the service's
 	}
+	gen.reports.retire()
 }
 
 // shutdown drains all listeners, until force ends.
@@ -349,6 +391,8 @@ func (gen *generation) shutdown(force context.Context) {
 	}
 	all.Wait()
 	gen.done.Wait()
+	gen.reports.shutdown(force)
+	gen.sign.close()
 	if gen.work != nil {
 		gen.work.close()
 	}
@@ -361,6 +405,8 @@ func (gen *generation) shutdown(force context.Context) {
 
 // abort closes what was begun, and leaves kit to the caller.
 func (gen *generation) abort() {
+	gen.reports.retire()
+	gen.sign.close()
 	if gen.work != nil {
 		gen.work.close()
 	}
@@ -398,7 +444,7 @@ func check(cfg *Config) error {
 	defer func() { _ = dynamic.Close() }() // it is in memory alone
 	files := *cfg
 	files.Lists = slices.DeleteFunc(slices.Clone(cfg.Lists), func(l List) bool { return l.URL != "" }) // nothing is fetched to look
-	gen, err := newGeneration(&files, &backend{log: quiet}, kit, dir, &kept{limits: store, blocked: dynamic},
+	gen, err := newGeneration(&files, &backend{log: quiet}, kit, dir, &kept{limits: store, blocked: dynamic, counts: counts{dry: true}},
 		func(string) (net.Listener, error) { return deaf{}, nil })
 	if err == nil {
 		gen.abort()

@@ -11,6 +11,9 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/surbl"
+	"github.com/smtpguard/smtpguard/surbl/follow"
+	"github.com/smtpguard/smtpguard/surbl/pdf"
+	"github.com/smtpguard/smtpguard/surbl/qr"
 )
 
 // uriPresets are the lists that are known by name. They are given the key, which
@@ -65,6 +68,9 @@ func (u *URILists) config(dns surbl.Resolver) (uc surbl.Config, err error) {
 	if len(u.Exempt) > 0 {
 		uc.Exempt = u.Exempt
 	}
+	if err := u.reads(&uc, dns); err != nil {
+		return uc, err
+	}
 	for i := range u.Zones {
 		zones, err := u.Zones[i].zones()
 		if err != nil {
@@ -73,6 +79,32 @@ func (u *URILists) config(dns surbl.Resolver) (uc surbl.Config, err error) {
 		uc.Zones = append(uc.Zones, zones...)
 	}
 	return uc, nil
+}
+
+// reads has what is asked for read besides text, and followed.
+func (u *URILists) reads(uc *surbl.Config, dns surbl.Resolver) error {
+	if u.PDF {
+		d, err := pdf.New(pdf.Config{})
+		if err != nil {
+			return err
+		}
+		uc.Extract.Decoders = append(uc.Extract.Decoders, d)
+	}
+	if u.QR {
+		d, err := qr.New(qr.Config{})
+		if err != nil {
+			return err
+		}
+		uc.Extract.Decoders = append(uc.Extract.Decoders, d)
+	}
+	if u.Follow {
+		f, err := follow.New(follow.Config{Resolver: dns})
+		if err != nil {
+			return err
+		}
+		uc.Follow.Follower = f
+	}
+	return nil
 }
 
 // zones are z for package surbl: its preset, and what it says over that.

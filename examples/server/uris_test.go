@@ -1,11 +1,16 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-smtp"
+
 	"github.com/smtpguard/smtpguard/internal/dnsd"
+	"github.com/smtpguard/smtpguard/internal/dnszone"
 	"github.com/smtpguard/smtpguard/internal/require"
 )
 
@@ -55,4 +60,68 @@ uri-lists:
 			}
 		})
 	}
+}
+
+// What is not text is read where that is asked for, and only there.
+func TestURIsInside(t *testing.T) {
+	dns := dnszone.Start(t, `
+example. 60 IN SOA ns.example. hostmaster.example. 1 60 60 60 60
+test.multi.example. 60 IN A 127.0.0.2
+evil.com.multi.example. 60 IN A 127.0.0.2
+bit.ly. 60 IN SOA ns.example. hostmaster.example. 1 60 60 60 60
+bit.ly. 60 IN A 127.0.0.1
+`)
+	code, err := os.ReadFile("../../surbl/qr/testdata/evil.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(kind string, b []byte) string {
+		return "From: a@client.example\r\nTo: ann@example.org\r\nSubject: x\r\nContent-Type: " + kind +
+			"\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.StdEncoding.EncodeToString(b) + "\r\n"
+	}
+	document := part("application/pdf", []byte("%PDF-1.4 1 0 obj <</S/URI/URI(http://www.evil.com/)>> endobj"))
+	picture := part("image/png", code)
+	short := "Subject: x\r\n\r\nsee http://bit.ly/x\r\n"
+	const typeA = 1
+	for _, tt := range []struct {
+		lines   string
+		refused [3]bool // document, picture, short link
+		log     string
+	}{
+		{"", [3]bool{}, ""},
+		{"pdf: true", [3]bool{true, false, false}, "evil.com is listed by multi"},
+		{"qr: true", [3]bool{false, true, false}, "(link, picture): evil.com is listed by multi"},
+		{"follow: true", [3]bool{}, ""}, // to no machine, least of all to this one, but its name is asked for
+	} {
+		t.Run(tt.lines, func(t *testing.T) {
+			r := start(t, "", fmt.Sprintf(`
+resolver: {servers: [%q]}
+uri-lists:
+  zones: [{name: multi, domain: multi.example}]
+  %s
+`, dns.Addr().String(), tt.lines))
+			for i, message := range []string{document, picture, short} {
+				err := deliver(t, r.addr["inbound"], message)
+				if refused := strings.Contains(fmt.Sprint(err), "Message links to "); refused != tt.refused[i] || err != nil && !refused {
+					t.Errorf("message %d: %v", i, err)
+				}
+			}
+			if n := dns.Asked("bit.ly.", typeA); (n > 0) != (tt.lines == "follow: true") {
+				t.Errorf("the shortener was asked for %d times", n)
+			}
+			if tt.log != "" {
+				r.until("the log tells of it", func() bool { return strings.Contains(r.log.String(), tt.log) })
+			}
+		})
+	}
+}
+
+// deliver sends ann a message from outside.
+func deliver(t *testing.T, addr, message string) error {
+	c, err := smtp.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.SendMail("a@client.example", []string{"ann@example.org"}, strings.NewReader(message))
 }

@@ -45,6 +45,8 @@ var (
 	errLocal     = errors.New("address: malformed local part")
 	errDomain    = errors.New("address: malformed domain")
 	errCharset   = errors.New("address: encoded word in a character set that hides its text")
+	errEscape    = errors.New("address: an address in quotes or a comment that ends there for who takes no notice of backslashes")
+	errOrder     = errors.New("address: characters that change the order in which an address is shown")
 )
 
 // List reads the value of a field, with its folds. It returns at least one
@@ -56,6 +58,9 @@ func List(value string) ([]Mailbox, error) {
 	text, err := unfold(value)
 	if err != nil {
 		return nil, err
+	}
+	if !plainly(text) {
+		return nil, errEscape
 	}
 	p := &parser{rest: text}
 	var list []Mailbox
@@ -218,6 +223,12 @@ func (p *parser) spec(m *Mailbox) error {
 		return errSpec
 	}
 	m.Local, m.Quoted = local, !dotAtom(local)
+	switch {
+	case strings.ContainsFunc(local, reorders):
+		return errOrder
+	case strings.ContainsAny(local, `@<>\"`):
+		return errLocal // legal in quotes, and to many readers an address of its own
+	}
 	if !strings.HasPrefix(p.rest, "@") {
 		return errSpec
 	}
@@ -238,6 +249,10 @@ func (p *parser) spec(m *Mailbox) error {
 	}
 	return nil
 }
+
+// reorders reports whether r makes what stands behind it show before it: "moc.knab@"
+// can be made to end in bank.com (RFC 5893 keeps such characters out of domains).
+func reorders(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) }
 
 // dotAtom reports whether s is atoms with a dot between each two.
 func dotAtom(s string) bool {

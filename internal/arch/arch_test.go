@@ -72,12 +72,16 @@ var table = []row{
 	{"auth/dkim", []string{"internal/..."}, []string{"golang.org/x/crypto"}},
 	{"auth/arc", []string{"internal/..."}, []string{"golang.org/x/crypto"}},
 	{"auth/dmarc", []string{"internal/..."}, []string{"golang.org/x/net/publicsuffix"}},
-	{"auth/dmarc/report", []string{"auth/dmarc", "internal/..."}, nil},
+	{"auth/dmarc/report", []string{"auth/dmarc", "internal/..."}, []string{"golang.org/x/net/publicsuffix"}},
+	{"auth/dmarc/report/failure", []string{"auth/dmarc", "auth/dmarc/report", "internal/..."}, []string{"golang.org/x/net/publicsuffix"}},
 	{"auth/dmarc/report/boltstore", []string{"auth/dmarc/report", "internal/..."}, []string{"go.etcd.io/bbolt"}},
 	{"auth/authres", []string{"internal/..."}, nil},
 	{"auth/iprev", []string{".", "internal/..."}, []string{goSMTP}},
 	{"auth/verify", []string{".", "internal/...", "auth/spf", "auth/dkim", "auth/arc", "auth/dmarc", "auth/authres"}, []string{goSMTP}},
 
+	{"surbl/pdf", []string{"surbl"}, nil},
+	{"surbl/qr", []string{"surbl"}, []string{"github.com/makiuchi-d/gozxing"}},
+	{"surbl/follow", []string{"surbl", "internal/..."}, nil},
 	{"limiter/redisstore", []string{"limiter", "internal/..."}, []string{"github.com/redis/go-redis"}},
 	{"blocklist/boltstore", []string{"blocklist", "internal/..."}, []string{"go.etcd.io/bbolt"}},
 	{"blocklist/redisstore", []string{"blocklist", "internal/..."}, []string{"github.com/redis/go-redis"}},
@@ -105,6 +109,7 @@ var optional = []string{
 	"go.opentelemetry.io/",
 	"github.com/emersion/go-imap",
 	"github.com/d--j/go-milter",
+	"github.com/makiuchi-d/gozxing",
 }
 
 // graph is what each package of the module imports, the standard library left

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smtpguard/smtpguard/internal/require"
 )
 
 // Start starts a DNS server that runs until the test ends, on a free port of
@@ -16,13 +18,8 @@ import (
 func Start(t testing.TB, name string, command func(port int) *exec.Cmd) string {
 	t.Helper()
 	for range 5 {
-		free, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := free.LocalAddr().(*net.UDPAddr)
-		free.Close()
-		cmd := command(addr.Port)
+		addr := require.Addr(t)
+		cmd := command(int(addr.Port()))
 		out := new(strings.Builder)
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {
@@ -57,7 +54,7 @@ func Start(t testing.TB, name string, command func(port int) *exec.Cmd) string {
 // is. It reports false when the server ends.
 func answers(t testing.TB, addr, name string, ended <-chan struct{}) bool {
 	r := Resolver(addr)
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := r.LookupNetIP(ctx, "ip4", name)
 		cancel()

@@ -126,6 +126,9 @@ func (r *Run) head() error {
 	}
 }
 
+// Raw is the header section as received. It is good until Body is called.
+func (r *Run) Raw() []byte { return r.buf[:len(r.Header.text)] }
+
 // Sum asks for the hash of the canonical body, or of its first length octets;
 // of all with -1. Who asks for the same gets the same.
 func (r *Run) Sum(c Canon, length int64, h Hash) *Sum {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/smtpguard/smtpguard/internal/lookup"
 )
 
 // Resolver is how keys are found: *net.Resolver is one.
@@ -50,13 +52,16 @@ var (
 type Key struct {
 	name    string
 	ctx     context.Context
-	done    chan struct{}
+	done    chan struct{} // nil for what was at hand
 	records []*Record
 	err     error
 }
 
 // lookups are those of a run.
 type lookups struct {
+	atHand context.Context // under which nothing is waited for
+	missed func() bool     // of atHand
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	keys   []*Key
@@ -64,6 +69,8 @@ type lookups struct {
 }
 
 // Key begins to look a name up, which others of the run may have done already.
+// What the resolver has at hand is there when it returns: neither goroutine nor
+// timer is needed for it.
 func (r *Run) Key(ctx context.Context, name string) *Key {
 	l := &r.lookups
 	for _, k := range l.keys {
@@ -71,13 +78,23 @@ func (r *Run) Key(ctx context.Context, name string) *Key {
 			return k
 		}
 	}
+	k := &Key{name: name}
+	l.keys = append(l.keys, k)
+	keys := r.Engine.Keys
+	if l.missed == nil || l.missed() { // once it has, it has for good
+		l.atHand, l.missed, _ = lookup.AtHand(ctx, keys.Resolver)
+	}
+	if l.missed != nil {
+		if k.records, k.err = keys.lookup(l.atHand, name); !l.missed() {
+			return k
+		}
+	}
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithTimeout(ctx, r.Engine.Keys.Timeout)
 		l.slots = make(chan struct{}, r.Engine.Limits.Lookups)
 	}
-	k := &Key{name: name, ctx: l.ctx, done: make(chan struct{})}
-	l.keys = append(l.keys, k)
-	go k.run(l.slots, r.Engine.Keys)
+	k.ctx, k.done = l.ctx, make(chan struct{})
+	go k.run(l.slots, keys)
 	return k
 }
 
@@ -95,6 +112,9 @@ func (k *Key) run(slots chan struct{}, keys *Keys) {
 // ErrNoKey, ErrKeySyntax or ErrUnavailable. It waits for no resolver that
 // ignores the end of its time.
 func (k *Key) Wait() ([]*Record, error) {
+	if k.done == nil {
+		return k.records, k.err
+	}
 	select {
 	case <-k.done:
 		return k.records, k.err

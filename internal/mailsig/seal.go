@@ -1,22 +1,16 @@
 package mailsig
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
 
-// ParseSeal reads the value of an ARC-Seal field (RFC 8617, section 4.1.3): a
+// NewSeal reads the tags of an ARC-Seal field (RFC 8617, section 4.1.3): a
 // signature over header fields that no tag lists. What only ARC knows (i=, cv=) is
 // in Tags.
-func ParseSeal(value string, limits Limits) (*Signature, error) {
-	if len(value) > limits.FieldBytes {
-		return nil, fmt.Errorf("over %d octets", limits.FieldBytes)
-	}
-	s := &Signature{Header: Relaxed, Length: -1}
-	var err error
-	if s.Tags, err = ParseTags(value, make(Tags, 0, 8)); err != nil {
-		return nil, err
-	}
+func NewSeal(tags Tags) (*Signature, error) {
+	s := &Signature{Tags: tags, Header: Relaxed, Length: -1}
 	for _, name := range [...]string{"a", "b", "d", "s"} {
 		if t, ok := s.Tags.Get(name); !ok || t.Value == "" {
 			return nil, fmt.Errorf("no %s= tag", name)
@@ -25,12 +19,11 @@ func ParseSeal(value string, limits Limits) (*Signature, error) {
 	if _, ok := s.Tags.Get("h"); ok {
 		return nil, errors.New("an h= tag")
 	}
-	for _, read := range [...]func(*Signature) error{(*Signature).names, (*Signature).seal, (*Signature).times} {
-		if err := read(s); err != nil {
-			return s, err
-		}
+	if err := s.names(); err != nil {
+		return nil, err
 	}
-	return s, nil
+	// x= is none of its tags: whatever it says is ignored.
+	return s, cmp.Or(s.seal(), s.time("t", &s.Time))
 }
 
 // seal reads a= and b=.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash"
 	"iter"
 	"math"
 	"strconv"
@@ -54,14 +55,24 @@ type Limits struct {
 // ParseSignature reads the value of a field. What DKIM and ARC have different
 // meanings for (v=, i=) is in Tags.
 func ParseSignature(value string, limits Limits) (*Signature, error) {
+	tags, err := ParseField(value, limits)
+	if err != nil {
+		return nil, err
+	}
+	return NewSignature(tags, limits)
+}
+
+// ParseField reads the tags of a field that holds a signature or a seal.
+func ParseField(value string, limits Limits) (Tags, error) {
 	if len(value) > limits.FieldBytes {
 		return nil, fmt.Errorf("over %d octets", limits.FieldBytes)
 	}
-	s := &Signature{Length: -1}
-	var err error
-	if s.Tags, err = ParseTags(value, make(Tags, 0, 12)); err != nil {
-		return nil, err
-	}
+	return ParseTags(value, make(Tags, 0, 12))
+}
+
+// NewSignature reads the tags of a field.
+func NewSignature(tags Tags, limits Limits) (*Signature, error) {
+	s := &Signature{Tags: tags, Length: -1}
 	for _, name := range [...]string{"a", "b", "bh", "d", "h", "s"} {
 		if t, ok := s.Tags.Get(name); !ok || t.Value == "" {
 			return nil, fmt.Errorf("no %s= tag", name)
@@ -164,24 +175,27 @@ func IsFieldName(s string) bool {
 
 // times reads t= and x=.
 func (s *Signature) times() error {
-	for _, t := range [...]struct {
-		name string
-		at   *time.Time
-	}{{"t", &s.Time}, {"x", &s.Expires}} {
-		tag, ok := s.Tags.Get(t.name)
-		if !ok {
-			continue
-		}
-		// Of more than twelve digits is as good as for ever (section 3.5).
-		seconds, err := number(tag.Value, len(tag.Value))
-		if err != nil {
-			return fmt.Errorf("%s= is not a time", t.name)
-		}
-		*t.at = time.Unix(min(seconds, 999999999999), 0).UTC()
+	if err := cmp.Or(s.time("t", &s.Time), s.time("x", &s.Expires)); err != nil {
+		return err
 	}
 	if !s.Time.IsZero() && !s.Expires.IsZero() && !s.Expires.After(s.Time) {
 		return errors.New("x= is not after t=")
 	}
+	return nil
+}
+
+// time reads the tag called name, if there is one.
+func (s *Signature) time(name string, at *time.Time) error {
+	tag, ok := s.Tags.Get(name)
+	if !ok {
+		return nil
+	}
+	// Of more than twelve digits is as good as for ever (section 3.5).
+	seconds, err := number(tag.Value, len(tag.Value))
+	if err != nil {
+		return fmt.Errorf("%s= is not a time", name)
+	}
+	*at = time.Unix(min(seconds, 999999999999), 0).UTC()
 	return nil
 }
 
@@ -212,6 +226,15 @@ func (s *Signature) supported() error {
 // SignedFields yields the entries of h= as written.
 func (s *Signature) SignedFields() iter.Seq[string] { return items(s.signed) }
 
+// SignedNames are the entries of h= as written.
+func (s *Signature) SignedNames() []string {
+	names := strings.Split(s.signed, ":")
+	for i := range names {
+		names[i] = trim(names[i])
+	}
+	return names
+}
+
 // Signs reports whether h= has name, whatever its case.
 func (s *Signature) Signs(name string) bool { return has(s.signed, name) }
 
@@ -236,36 +259,56 @@ func (s *Signature) BodyHash(sum *Sum) bool { return string(s.hash) == string(su
 // the next call.
 func (r *Run) HeaderHash(s *Signature, self int) (digest []byte, covered []int32) {
 	r.last = AppendSigned(r.last[:0], r.Header.Fields[self], s.Header, s.cutStart, s.cutEnd)
-	return r.Hash(s.Algorithm.Hash(), s.Header, s.SignedFields(), self, r.last)
+	h := r.open(s.Algorithm.Hash())
+	for list, more := s.signed, true; more; {
+		var name string
+		name, list, more = strings.Cut(list, ":")
+		r.cover(h, s.Header, trim(name), self)
+	}
+	return r.sum(h, r.last)
 }
-
-// gather is how many octets of fields are hashed at a time.
-const gather = 4 << 10
 
 // Hash returns the hash of the fields called names, but for the one at self, and
 // of last, which is canonical already; and the indexes of the fields. Both are
 // good until the next call.
 func (r *Run) Hash(alg Hash, c Canon, names iter.Seq[string], self int, last []byte) (digest []byte, covered []int32) {
-	covered = r.covered[:0]
-	h := r.hash(alg)
-	r.Header.rewind()
-	buf := r.scratch[:0]
+	h := r.open(alg)
 	for name := range names {
-		i, ok := r.Header.pick(name, self)
-		if !ok {
-			continue
-		}
-		covered = append(covered, int32(i))
-		if buf = AppendField(buf, r.Header.Fields[i], c); len(buf) > gather {
-			h.Write(buf)
-			buf = buf[:0]
-		}
+		r.cover(h, c, name, self)
 	}
-	h.Write(buf)
+	return r.sum(h, last)
+}
+
+// gather is how many octets of fields are hashed at a time.
+const gather = 4 << 10
+
+// open begins a hash of fields.
+func (r *Run) open(alg Hash) hash.Hash {
+	r.covered, r.scratch = r.covered[:0], r.scratch[:0]
+	r.Header.rewind()
+	return r.hash(alg)
+}
+
+// cover adds the next field called name to h, if there is one.
+func (r *Run) cover(h hash.Hash, c Canon, name string, self int) {
+	i, ok := r.Header.pick(name, self)
+	if !ok {
+		return
+	}
+	r.covered = append(r.covered, int32(i))
+	if r.scratch = AppendField(r.scratch, r.Header.Fields[i], c); len(r.scratch) > gather {
+		h.Write(r.scratch)
+		r.scratch = r.scratch[:0]
+	}
+}
+
+// sum ends h with last.
+func (r *Run) sum(h hash.Hash, last []byte) (digest []byte, covered []int32) {
+	h.Write(r.scratch)
 	h.Write(last)
-	r.scratch, r.covered, r.digest = buf, covered, h.Sum(r.digest[:0])
+	r.digest = h.Sum(r.digest[:0])
 	r.idle = append(r.idle, h)
-	return r.digest, covered
+	return r.digest, r.covered
 }
 
 // Verify checks the signature over a digest of HeaderHash.

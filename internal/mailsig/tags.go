@@ -99,12 +99,27 @@ func isTagName(s string) bool {
 // space.
 func isTagValue(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' && !isBlank(c) || c == 0x7f {
+		if class[s[i]] == control {
 			return false
 		}
 	}
 	return true
 }
+
+// class tells octets of a tag value apart: most are none of these.
+var class = func() (t [256]uint8) {
+	for c := range byte(' ') {
+		t[c] = control
+	}
+	t[0x7f] = control
+	t[' '], t['\t'], t['\r'], t['\n'] = blank, blank, blank, blank
+	return t
+}()
+
+const (
+	control = iota + 1
+	blank
+)
 
 // isBlank reports whether c occurs in folding white space.
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
@@ -147,10 +162,13 @@ func has(list, item string) bool {
 // (RFC 6376, section 2.10).
 func decode(s string) ([]byte, error) {
 	text := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if !isBlank(s[i]) {
-			text = append(text, s[i])
+	for run := 0; run < len(s); {
+		end := run
+		for end < len(s) && class[s[end]] != blank {
+			end++
 		}
+		text = append(text, s[run:end]...)
+		run = end + 1
 	}
 	for range 2 {
 		if n := len(text); n > 0 && text[n-1] == '=' {

@@ -254,7 +254,7 @@ func TestFaults(t *testing.T) {
 			if got.Failed != 0 {
 				t.Errorf("%d Takes failed", got.Failed)
 			}
-			if got.Slowest > 2*time.Second {
+			if got.Slowest > 20*time.Second {
 				t.Errorf("a Take took %v", got.Slowest)
 			}
 		})

@@ -46,21 +46,11 @@ func start(t testing.TB, args ...string) *server {
 // startPort starts a server on a port of 127.0.0.1.
 func startPort(t testing.TB, args ...string) *server {
 	t.Helper()
-	port := freePort(t)
-	s := &server{t: t, network: "tcp", addr: "127.0.0.1:" + port, dir: t.TempDir()}
-	s.args = append([]string{"--bind", "127.0.0.1", "--port", port}, args...)
+	addr := require.Addr(t)
+	s := &server{t: t, network: "tcp", addr: addr.String(), dir: t.TempDir()}
+	s.args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(int(addr.Port()))}, args...)
 	s.start()
 	return s
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
 }
 
 // start starts the process, again after kill, and returns when it answers.

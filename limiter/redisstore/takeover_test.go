@@ -5,11 +5,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/smtpguard/smtpguard/internal/require"
 )
 
 // replicated waits until a replica has what its master had.
@@ -60,9 +62,9 @@ func TestSentinelTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	sentinel := &server{t: t, network: "tcp", dir: t.TempDir()}
-	own := freePort(t)
-	sentinel.addr = "127.0.0.1:" + own
-	sentinel.args = []string{file, "--sentinel", "--bind", "127.0.0.1", "--port", own}
+	own := require.Addr(t)
+	sentinel.addr = own.String()
+	sentinel.args = []string{file, "--sentinel", "--bind", "127.0.0.1", "--port", strconv.Itoa(int(own.Port()))}
 	sentinel.start()
 	waitUntil(t, "the sentinel knows the replica", func() bool {
 		list, _ := sentinel.do("sentinel", "replicas", "limits").([]any)

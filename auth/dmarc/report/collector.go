@@ -111,8 +111,14 @@ type batchKey struct {
 	URIs   []dmarc.URI `json:"uris"`
 }
 
-// maxKey bounds the keys that are given to a store: bbolt takes a little more.
-const maxKey = 32_000
+const (
+	maxKey = 32_000 // of the keys that are given to a store: bbolt takes a little more
+
+	// maxBatch bounds those of batches, as all that are due are in memory at once.
+	// Destinations that do not fit are left out: a receiver may limit to how many
+	// it reports.
+	maxBatch = 4 << 10
+)
 
 // Add counts m, if it is to be reported: a record applied to it that asks for
 // reports, and it passed or failed.
@@ -123,23 +129,39 @@ func (c *Collector) add(ctx context.Context, m *Message, now time.Time) error {
 	if o.Record == nil || len(o.Record.Aggregate) == 0 || o.Result != dmarc.Pass && o.Result != dmarc.Fail {
 		return nil
 	}
-	begin := now.UTC().Truncate(c.period)
-	batch, err := json.Marshal(batchKey{begin.Unix(), begin.Add(c.period).Unix() - 1, policyOf(o), o.Record.Aggregate})
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
+	batch, err := c.batchOf(o, now)
+	if err != nil || batch == nil {
+		return err
 	}
 	row, err := json.Marshal(rowOf(m))
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	if len(batch) > maxKey || len(row) > maxKey {
-		return ErrFull
+	if len(row) > maxKey {
+		row = nil // it is counted as one that found no room
 	}
 	err = c.store.Add(ctx, string(batch), string(row), 1)
 	if errors.Is(err, ErrFull) {
 		err = errors.Join(err, c.store.Add(ctx, string(batch), "", 1))
 	}
 	return err
+}
+
+// batchOf is the key of the batch that a message is of, nil where its record has
+// no destination of a usual size.
+func (c *Collector) batchOf(o *dmarc.Outcome, now time.Time) ([]byte, error) {
+	begin := now.UTC().Truncate(c.period)
+	k := batchKey{begin.Unix(), begin.Add(c.period).Unix() - 1, policyOf(o), o.Record.Aggregate}
+	for ; len(k.URIs) > 0; k.URIs = k.URIs[:len(k.URIs)-1] {
+		batch, err := json.Marshal(k)
+		if err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		if len(batch) <= maxBatch {
+			return batch, nil
+		}
+	}
+	return nil, nil
 }
 
 // Due yields the batches whose time ended before now, the oldest first.
@@ -178,24 +200,20 @@ func (c *Collector) Done(ctx context.Context, b Batch) error {
 	return c.store.Delete(ctx, b.key)
 }
 
-// Write writes the XML of a report, in one pass over the rows of b, and returns
-// how many there were. A batch without rows is an error.
+// Write writes the XML of a report as it reads the rows of b, and returns how many
+// there were. A batch without rows is an error.
 func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, err error) {
 	f := Feedback{
 		Organization: c.reporter.Organization, Email: c.reporter.Email, Contact: c.reporter.Contact,
 		Generator: c.reporter.Generator, ID: c.id(b), Begin: b.Begin, End: b.End, Policy: b.Policy,
 	}
-	var lost int64
-	for count, err := range c.store.Rows(ctx, b.key) { // what found no room is told in front of the rows
-		if err != nil {
-			return 0, fmt.Errorf("report: %w", err)
-		}
-		if count.Row == "" {
-			lost = count.N
-			break
-		}
-	}
-	if lost > 0 {
+	lost, damaged, err := c.missing(ctx, b)
+	switch {
+	case err != nil:
+		return 0, err
+	case damaged > 0:
+		f.Error = fmt.Sprintf("%d messages are not in this report, for want of room and for damage", lost+damaged)
+	case lost > 0:
 		f.Error = fmt.Sprintf("%d messages are not in this report, for want of room", lost)
 	}
 	x := newWriter(w, c.legacy)
@@ -209,6 +227,9 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 		}
 		var row Row
 		if err := json.Unmarshal([]byte(count.Row), &row); err != nil {
+			if !json.Valid([]byte(count.Row)) {
+				continue // damaged, as was told
+			}
 			return rows, fmt.Errorf("report: a row in the store: %w", err)
 		}
 		row.Count = count.N
@@ -221,6 +242,22 @@ func (c *Collector) Write(ctx context.Context, w io.Writer, b Batch) (rows int, 
 		return 0, errors.New("report: no rows")
 	}
 	return rows, x.end()
+}
+
+// missing counts the messages that found no room, and those whose row was
+// damaged: that is told in front of the rows.
+func (c *Collector) missing(ctx context.Context, b Batch) (lost, damaged int64, err error) {
+	for count, err := range c.store.Rows(ctx, b.key) {
+		if err != nil {
+			return 0, 0, fmt.Errorf("report: %w", err)
+		}
+		if count.Row == "" {
+			lost = count.N
+		} else if isRow(count.Row) && !json.Valid([]byte(count.Row)) {
+			damaged += count.N
+		}
+	}
+	return lost, damaged, nil
 }
 
 // isRow tells the rows of a store from the count of what found no room, and from

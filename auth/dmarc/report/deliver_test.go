@@ -132,28 +132,96 @@ func TestRunRefused(t *testing.T) {
 	})
 }
 
-// TestRunKilled ends in the middle of sending: nobody gets the report twice.
-func TestRunKilled(t *testing.T) {
+// TestRunPanicked has Send panic in the middle: nobody gets the report twice, and
+// the process goes on.
+func TestRunPanicked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(12 * time.Hour)
-		zone := records{"_dmarc.example.com.": {"v=DMARC1; p=reject; rua=mailto:a@example.com,mailto:b@example.com"}}
-		store := new(Memory)
-		c := collector(t, Config{Store: store})
+		zone := records{"_dmarc.example.com.": {"v=DMARC1; p=reject; rua=mailto:a@example.com,mailto:b@example.com,mailto:c@example.com"}}
+		c := collector(t, Config{})
 		addOne(t, c, zone)
 		d := &delivered{start: time.Now(), refuse: func(to string) error {
 			if to == "b@example.com" {
-				panic("killed")
+				panic("at the disco")
 			}
 			return nil
 		}}
-		func() {
-			defer func() { _ = recover() }()
-			deliverFor(t, c, zone, d, 30)
-		}()
-		d.refuse = nil
-		deliverFor(t, collector(t, Config{Store: store}), zone, d, 30)
+		failed := deliverFor(t, c, zone, d, 30)
+		if want := []string{"a@example.com 12", "c@example.com 12"}; !slices.Equal(d.list, want) {
+			t.Errorf("sent %q, want %q", d.list, want)
+		}
+		if len(failed) != 1 || !strings.HasPrefix(failed[0], "true report: to b@example.com: report: refused for good: Send panicked: at the disco") {
+			t.Errorf("failed %q", failed)
+		}
+	})
+}
+
+// TestRunMixed has one that refuses for good, one for a while, one that is full
+// for ever, one with too small a size, and one that takes the report.
+func TestRunMixed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(12 * time.Hour)
+		zone := records{"_dmarc.example.com.": {"v=DMARC1; p=reject; rua=mailto:never@example.com,mailto:later@example.com,mailto:full@example.com,mailto:small@example.com!100,mailto:a@example.com"}}
+		c := collector(t, Config{})
+		addOne(t, c, zone)
+		tries := make(map[string]int)
+		d := &delivered{start: time.Now(), refuse: func(to string) error {
+			switch tries[to]++; {
+			case to == "never@example.com":
+				return fmt.Errorf("%w: 550 no such user", ErrRefused)
+			case to == "later@example.com" && tries[to] < 3, to == "full@example.com":
+				return errors.New("452 mailbox full")
+			}
+			return nil
+		}}
+		failed := deliverFor(t, c, zone, d, 24*7)
+		if want := []string{"a@example.com 12", "later@example.com 14"}; !slices.Equal(d.list, want) {
+			t.Errorf("sent %q, want %q", d.list, want)
+		}
+		if tries["never@example.com"] != 1 || tries["small@example.com"] != 0 || tries["full@example.com"] < 70 {
+			t.Errorf("tries %v", tries)
+		}
+		if n := len(failed); n < 70 || strings.HasPrefix(failed[0], "true") || !strings.Contains(failed[0], "550 no such user") || !strings.Contains(failed[0], "small@example.com: it takes 100 octets") ||
+			strings.Contains(failed[1], "550") || !strings.HasPrefix(failed[n-1], "true ") {
+			t.Errorf("%d failures, %q … %q", n, failed[:min(n, 2)], failed[max(0, n-1):])
+		}
+		// Where all refuse for good, nothing is left to try.
+		zone["_dmarc.example.com."] = []string{"v=DMARC1; p=reject; rua=mailto:never@example.com"}
+		addOne(t, c, zone)
+		failed = deliverFor(t, c, zone, d, 24*7)
+		if len(failed) != 1 || !strings.HasPrefix(failed[0], "true ") || tries["never@example.com"] != 2 {
+			t.Errorf("failed %q, tries %v", failed, tries)
+		}
+		for range c.Due(t.Context(), time.Now()) {
+			t.Error("something is left")
+		}
+	})
+}
+
+// TestRunSlow has somebody publish destinations that never answer, under many
+// names: that holds up nobody else.
+func TestRunSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(12 * time.Hour)
+		zone := records{"_dmarc.example.com.": {"v=DMARC1; p=reject; rua=mailto:a@example.com"}}
+		c := collector(t, Config{})
+		addOne(t, c, zone)
+		for i := range 100 {
+			name := fmt.Sprintf("%d.attack.example", i)
+			zone["_dmarc."+name+"."] = []string{"v=DMARC1; p=none; rua=mailto:a@slow.example"}
+			zone[name+"._report._dmarc.slow.example."] = []string{"hang"}
+			out := checker(t, zone, dmarc.TreeWalk).Check(t.Context(), dmarc.Message{Header: []byte("From: <ann@" + name + ">\r\n")})
+			if err := c.Add(t.Context(), Message{Outcome: out}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := &delivered{start: time.Now()}
+		failed := deliverFor(t, c, zone, d, 14)
 		if want := []string{"a@example.com 12"}; !slices.Equal(d.list, want) {
 			t.Errorf("sent %q, want %q", d.list, want)
+		}
+		if n := len(failed); n < 10 || n > 30 { // a turn of ten minutes, twice
+			t.Errorf("%d failures", n)
 		}
 	})
 }

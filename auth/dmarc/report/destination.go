@@ -24,13 +24,35 @@ type Destination struct {
 // Destinations says which of uris may have reports about a policy domain: mail
 // addresses in its own organization, and those whose domain says that it takes
 // reports about it (RFC 9990, section 4), or others of its own instead.
-// Organizational domains are as c finds them. Each address is there once.
+// Organizational domains are as c finds them. Each address is there once, and
+// there are no more than 20: a receiver may limit to how many it reports.
 func Destinations(ctx context.Context, c *dmarc.Checker, r dmarc.Resolver, policyDomain string, uris []dmarc.URI) []Destination {
+	return destinations(ctx, c, r, policyDomain, uris, func(record *dmarc.Record) []dmarc.URI { return record.Aggregate })
+}
+
+// FailureDestinations is [Destinations] for failure reports: who is asked may
+// name others with ruf (RFC 9991, section 5).
+func FailureDestinations(ctx context.Context, c *dmarc.Checker, r dmarc.Resolver, policyDomain string, uris []dmarc.URI) []Destination {
+	return destinations(ctx, c, r, policyDomain, uris, func(record *dmarc.Record) []dmarc.URI { return record.Failure })
+}
+
+// maxDestinations bounds those of one report. A record names 16 at most, but
+// each of their domains may name others instead.
+const maxDestinations = 20
+
+func destinations(ctx context.Context, c *dmarc.Checker, r dmarc.Resolver, policyDomain string, uris []dmarc.URI, of func(*dmarc.Record) []dmarc.URI) []Destination {
 	var list []Destination
 	seen := make(map[string]bool)
 	add := func(d Destination) {
-		if !seen[d.URI.Text] {
-			seen[d.URI.Text] = true
+		if !isMailbox(d.URI.Address) && d.Refused == "" {
+			d.Refused = "not an address to be written to without quotes"
+		}
+		key := d.URI.Text // but an address can be written in many ways
+		if d.URI.Address != "" {
+			key = d.URI.Address[:strings.LastIndexByte(d.URI.Address, '@')+1] + d.URI.Domain
+		}
+		if !seen[key] && len(list) < maxDestinations {
+			seen[key] = true
 			list = append(list, d)
 		}
 	}
@@ -47,7 +69,7 @@ func Destinations(ctx context.Context, c *dmarc.Checker, r dmarc.Resolver, polic
 			var there string
 			if there, d.Err = c.Organizational(ctx, uri.Domain); d.Err == nil && there != home {
 				d.External = true
-				for _, d := range ask(ctx, r, policyDomain, d) {
+				for _, d := range ask(ctx, r, policyDomain, d, of) {
 					add(d)
 				}
 				continue
@@ -58,8 +80,27 @@ func Destinations(ctx context.Context, c *dmarc.Checker, r dmarc.Resolver, polic
 	return list
 }
 
-// ask asks the domain of d whether it takes reports, and where.
-func ask(ctx context.Context, r dmarc.Resolver, policyDomain string, d Destination) []Destination {
+// isMailbox reports whether the local part of an address is a dot-atom of ASCII
+// (RFC 5322, section 3.2.3), which needs quotes nowhere, and can not be taken for
+// an option of a program.
+func isMailbox(address string) bool {
+	local := address[:max(strings.LastIndexByte(address, '@'), 0)]
+	if strings.HasPrefix(local, "-") {
+		return false
+	}
+	for atom := range strings.SplitSeq(local, ".") {
+		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool {
+			return r <= ' ' || r > '~' || strings.ContainsRune(`()<>[]:;@\,"`, r)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// ask asks the domain of d whether it takes reports, and where: of says what a
+// record has for them.
+func ask(ctx context.Context, r dmarc.Resolver, policyDomain string, d Destination, of func(*dmarc.Record) []dmarc.URI) []Destination {
 	const maxName = 253 // RFC 1035, section 2.3.4
 	name := policyDomain + "._report._dmarc." + d.URI.Domain
 	if len(name) > maxName {
@@ -79,7 +120,7 @@ func ask(ctx context.Context, r dmarc.Resolver, policyDomain string, d Destinati
 			continue
 		}
 		confirmed = true
-		instead = append(instead, record.Aggregate...)
+		instead = append(instead, of(record)...)
 	}
 	if !confirmed {
 		d.Refused = d.URI.Domain + " does not say that it takes reports about " + policyDomain

@@ -16,8 +16,12 @@
 // Run is made of.
 //
 // A [Store] keeps the counts; [Memory] is one. A report has the same name and
-// identifier whenever it is written, and goes to no address twice.
+// identifier whenever it is written, and goes to no address twice: not when the
+// process is killed while it is sent, and not when an address is written in two
+// ways. Who publishes destinations that do not answer holds up reports about
+// itself alone.
 //
 // [Read] reads a report of others, plain or packed, and [ReadMail] one that came
-// as mail. Both bound what they read, unpacked.
+// as mail. Both bound what they read, unpacked. Package failure has the reports of
+// single messages.
 package report

@@ -23,16 +23,19 @@ import (
 )
 
 // records answers as DNS would, by name with its trailing dot; "fail" for a text
-// withholds the answer.
+// withholds the answer, and "hang" lets all wait for it.
 type records map[string][]string
 
-func (r records) LookupTXT(_ context.Context, name string) ([]string, error) {
+func (r records) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	texts, ok := r[name]
 	switch {
 	case !ok:
 		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	case texts[0] == "fail":
 		return nil, &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
+	case texts[0] == "hang":
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	return texts, nil
 }
@@ -304,6 +307,52 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestLarge has records of far too much: their batches stay small, and their
+// rows are counted.
+func TestLarge(t *testing.T) {
+	store := new(Memory)
+	c := collector(t, Config{Store: store})
+	long := "mailto:a@example.com?subject=" + strings.Repeat("&", 1000)
+	for _, tt := range []struct {
+		rua  string
+		uris int
+	}{
+		{"mailto:a@example.com," + long, 1},
+		{long + ",mailto:a@example.com", 0},
+		{strings.Repeat("mailto:"+strings.Repeat("a", 150)+"@example.com,", 16), 10},
+	} {
+		record, err := dmarc.ParseRecord("v=DMARC1; p=none; rua=" + tt.rua)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := checked(t, dmarc.TreeWalk)[0]
+		m.Outcome.Record = record
+		for range 20 {
+			m.Outcome.Overrides = append(m.Outcome.Overrides, dmarc.Override{Type: dmarc.LocalPolicy, Comment: strings.Repeat("x", 2000)})
+		}
+		if err := c.add(t.Context(), &m, noon); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for b := range c.Due(t.Context(), noon.Add(24*time.Hour)) {
+			if n++; len(b.URIs) != tt.uris || len(b.key) > maxBatch {
+				t.Errorf("%d destinations, want %d, in %d octets", len(b.URIs), tt.uris, len(b.key))
+			}
+			for count := range store.Rows(t.Context(), b.key) {
+				if count.Row != "" || count.N != 1 {
+					t.Errorf("%d octets of a row, %d", len(count.Row), count.N)
+				}
+			}
+			if err := c.Done(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != min(tt.uris, 1) {
+			t.Errorf("%d batches of %.60s", n, tt.rua)
+		}
+	}
+}
+
 func TestTogether(t *testing.T) {
 	c := collector(t, Config{})
 	messages := checked(t, dmarc.TreeWalk)
@@ -389,6 +438,12 @@ func TestDestinations(t *testing.T) {
 			{"example.com", "mailto:a@nothing.example", "a@nothing.example-"},
 			{"example.com", "mailto:a@slow.example", "a@slow.example?"},
 			{"example.com", "https://example.com/", "-"},
+			{"example.com", "mailto:a@example.com?subject=1,mailto:%61@EXAMPLE.com?subject=2,mailto:a@example.com.!10m", "a@example.com+"},
+			{"example.com", "mailto:a%3Eb@example.com", "a>b@example.com-"},
+			{"example.com", "mailto:-oX@example.com", "-oX@example.com-"},
+			{"example.com", "mailto:a..b@example.com", "a..b@example.com-"},
+			{"example.com", "mailto:%C3%A4@example.com", "ä@example.com-"},
+			{"example.com", "mailto:a+b=c@example.com", "a+b=c@example.com+"},
 			{"example.com", "mailto:a@example.com,mailto:a@example.com,mailto:b@nothing.example", "a@example.com+ b@nothing.example-"},
 			{"example.com", "mailto:a@" + strings.Repeat("a.", 116) + "example", strings.Repeat("a.", 116)[:0] + "a@" + strings.Repeat("a.", 116) + "example-"},
 		} {
@@ -411,6 +466,25 @@ func TestDestinations(t *testing.T) {
 				t.Errorf("%s to %s by %s: %q, want %q", tt.domain, tt.rua, by, got, tt.want)
 			}
 		}
+	}
+	// Who is asked has many instead, and others for failure reports.
+	var many, texts []string
+	for i := range 5 {
+		record := "v=DMARC1; ruf=mailto:f@many.example; rua="
+		for j := range 16 {
+			record += fmt.Sprintf("mailto:%d.%d@many.example,", i, j)
+		}
+		texts = append(texts, record)
+		many = append(many, fmt.Sprintf("mailto:%d@many.example", i))
+	}
+	r["example.com._report._dmarc.many.example."] = texts
+	asked, _ := dmarc.ParseRecord("v=DMARC1; rua=" + strings.Join(many, ","))
+	c := checker(t, r, dmarc.TreeWalk)
+	if d := Destinations(t.Context(), c, r, "example.com", asked.Aggregate); len(d) != maxDestinations {
+		t.Errorf("%d destinations", len(d))
+	}
+	if d := FailureDestinations(t.Context(), c, r, "example.com", asked.Aggregate); len(d) != 1 || d[0].URI.Address != "f@many.example" || d[0].Refused != "" || !d[0].External {
+		t.Errorf("%+v", d)
 	}
 	record, _ := dmarc.ParseRecord("v=DMARC1; rua=mailto:a@lost.example")
 	if d := Destinations(t.Context(), checker(t, r, dmarc.TreeWalk), r, "example.com", record.Aggregate); len(d) != 1 || d[0].Err == nil {

@@ -153,9 +153,9 @@ func (x *writer) row(r *Row) {
 		x.text("result", result(spf.Result, "neutral", "softfail"))
 		x.may("human_result", spf.Human)
 		x.close("spf")
-	} else if x.legacy { // which must have one
+	} else if x.legacy { // which must have one, and that a domain
 		x.open("spf", "")
-		x.text("domain", r.EnvelopeFrom)
+		x.text("domain", cmp.Or(r.EnvelopeFrom, r.HeaderFrom))
 		x.text("result", "none")
 		x.close("spf")
 	}

@@ -12,11 +12,16 @@ def txt(name, timeout=5):
 for path in sorted(glob.glob(os.path.join(folder, "*.eml"))):
     message = open(path, "rb").read()
     name = os.path.basename(path)[:-4]
-    if len(sys.argv) > 2:
-        key = open(os.path.join(folder, "key.pem"), "rb").read()
-        fields = dkim.arc_sign(message, b"s1", b"example.org", key, b"lists.example.org", include_headers=[b"from", b"to", b"subject"])
-        with open(os.path.join(folder, name + ".sealed"), "wb") as out:
-            out.write(b"".join(fields) + message)
-        continue
-    cv, _, why = dkim.arc_verify(message, dnsfunc=txt)
-    print(name, cv.decode(), why)
+    try:
+        if len(sys.argv) > 2:
+            domain = sys.argv[2].encode()
+            key = open(os.path.join(folder, "key.pem"), "rb").read()
+            fields = dkim.arc_sign(message, b"s1", domain, key, domain, include_headers=[b"from", b"to", b"subject"])
+            with open(os.path.join(folder, name + ".sealed"), "wb") as out:
+                out.write(b"".join(fields) + message)
+            print(name, "sealed" if fields else "refused")
+        else:
+            cv, _, why = dkim.arc_verify(message, dnsfunc=txt)
+            print(name, (cv or b"ended").decode(), why)
+    except Exception as e:
+        print(name, "error", repr(e))

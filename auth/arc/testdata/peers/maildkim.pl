@@ -1,9 +1,10 @@
 use strict;
 use warnings;
+use Mail::DKIM::ARC::Signer;
 use Mail::DKIM::ARC::Verifier;
 use Mail::DKIM::DNS;
 
-my ($folder) = @ARGV;
+my ($folder, $domain) = @ARGV;
 my %zone;
 open my $z, '<', "$folder/zone" or die $!;
 while (<$z>) { chomp; my ($name, $text) = split / /, $_, 2; $zone{$name} = $text }
@@ -22,11 +23,23 @@ no warnings 'redefine';
 	return bless { text => $zone{$name} }, 'Answer';
 };
 for my $path (sort glob "$folder/*.eml") {
-	my $v = Mail::DKIM::ARC::Verifier->new;
-	open my $in, '<:raw', $path or die $!;
-	local $/;
-	$v->PRINT(<$in>);
-	$v->CLOSE;
 	my ($name) = $path =~ m{([^/]+)\.eml$};
+	open my $in, '<:raw', $path or die $!;
+	my $message = do { local $/; <$in> };
+	if (defined $domain) {
+		my $s = Mail::DKIM::ARC::Signer->new(
+			Algorithm => 'rsa-sha256', Chain => 'ar', Domain => $domain, SrvId => $domain, Selector => 's1', KeyFile => "$folder/key.pem",
+		);
+		$s->PRINT($message);
+		$s->CLOSE;
+		my @set = grep { length } $s->as_strings;
+		print "$name ", @set == 3 ? 'sealed' : 'refused: ' . $s->result_detail, "\n";
+		open my $out, '>:raw', "$folder/$name.sealed" or die $!;
+		print $out map({ "$_\r\n" } @set), $message;
+		next;
+	}
+	my $v = Mail::DKIM::ARC::Verifier->new;
+	$v->PRINT($message);
+	$v->CLOSE;
 	print "$name ", $v->result, ' ', $v->result_detail, "\n";
 }

@@ -32,13 +32,15 @@ import (
 // Config says how the file is kept. The zero value of a field means its
 // default.
 type Config struct {
-	Rows  uint64        // most rows of a batch, behind which messages are only counted; 1,000,000
-	Flush time.Duration // how long a count may wait to be written; 1 s
-	Wait  time.Duration // for another process to close the file; 1 s
+	Batches int           // most of them, behind which none is begun: all that are due are in memory at once; 50,000
+	Rows    uint64        // most rows of a batch, behind which messages are only counted; 1,000,000
+	Octets  int64         // most of the file in use, behind which the same goes for all; 1 GiB
+	Flush   time.Duration // how long a count may wait to be written; 1 s
+	Wait    time.Duration // for another process to close the file; 1 s
 
 	// Aside is told that a damaged file was renamed, to what, and what was wrong
-	// with it; or, with no name, that counts could not be written. nil means
-	// nobody.
+	// with it; or, with no name, that counts could not be written, or that a batch
+	// found no room: report.ErrFull. nil means nobody.
 	Aside func(name string, err error)
 }
 
@@ -57,6 +59,7 @@ type Store struct {
 	octets  int
 
 	writing sync.Mutex // held from taking what waits until it is written
+	batches int        // in the file; of who holds writing
 }
 
 var _ report.Store = (*Store)(nil)
@@ -72,14 +75,20 @@ func Open(path string, cfg Config) (*Store, error) {
 	if cfg.Rows == 0 {
 		cfg.Rows = 1_000_000
 	}
+	if cfg.Batches == 0 {
+		cfg.Batches = 50_000
+	}
+	if cfg.Octets == 0 {
+		cfg.Octets = 1 << 30
+	}
 	if cfg.Flush == 0 {
 		cfg.Flush = time.Second
 	}
 	if cfg.Wait == 0 {
 		cfg.Wait = time.Second
 	}
-	if cfg.Flush < 0 || cfg.Wait < 0 {
-		return nil, fmt.Errorf("boltstore: Config.Flush is %v, Config.Wait %v: must not be negative", cfg.Flush, cfg.Wait)
+	if cfg.Batches < 0 || cfg.Octets < 0 || cfg.Flush < 0 || cfg.Wait < 0 {
+		return nil, fmt.Errorf("boltstore: Config.Batches is %d, Octets %d, Flush %v, Wait %v: must not be negative", cfg.Batches, cfg.Octets, cfg.Flush, cfg.Wait)
 	}
 	if cfg.Aside == nil {
 		cfg.Aside = func(string, error) {}
@@ -89,13 +98,26 @@ func Open(path string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, cfg: cfg, stop: make(chan struct{}), waiting: make(map[string]map[string]int64)}
+	err = db.View(func(tx *bolt.Tx) error {
+		return tx.ForEach(func([]byte, *bolt.Bucket) error {
+			s.batches++
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("boltstore: %w", err), db.Close())
+	}
 	s.done.Go(s.flushing)
 	return s, nil
 }
 
+// pageSize is that of new files. The library remembers every page that it has
+// written, in memory, so they are twice as large as usual.
+const pageSize = 8 << 10
+
 // open opens a file that is in order, or else a new one in its place.
 func open(path string, cfg Config) (*bolt.DB, error) {
-	options := &bolt.Options{Timeout: cfg.Wait, FreelistType: bolt.FreelistMapType}
+	options := &bolt.Options{Timeout: cfg.Wait, FreelistType: bolt.FreelistMapType, PageSize: pageSize}
 	db, damage := whole(path, options)
 	var system *os.PathError
 	switch {
@@ -216,20 +238,35 @@ func (s *Store) flush() error {
 	if len(taken) == 0 {
 		return nil
 	}
-	err := s.db.Update(func(tx *bolt.Tx) error {
+	lost, begun := 0, 0
+	err := s.db.Update(func(tx *bolt.Tx) (err error) {
+		full := tx.Size()-int64(s.db.Stats().FreeAlloc) > s.cfg.Octets
 		for batch, rows := range taken {
-			b, err := tx.CreateBucketIfNotExists([]byte(batch))
-			if err != nil {
-				return err
+			b := tx.Bucket([]byte(batch))
+			if b == nil && (full || s.batches+begun >= s.cfg.Batches) {
+				lost++
+				continue
+			}
+			if b == nil {
+				begun++
+				if b, err = tx.CreateBucket([]byte(batch)); err != nil {
+					return err
+				}
 			}
 			for row, n := range rows {
-				if err := s.count(b, row, n); err != nil {
+				if err := s.count(b, row, n, full); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		s.batches += begun
+	}
+	if err == nil && lost > 0 {
+		s.cfg.Aside("", fmt.Errorf("boltstore: %d batches: %w", lost, report.ErrFull))
+	}
 	if err == nil {
 		return nil
 	}
@@ -245,14 +282,14 @@ func (s *Store) flush() error {
 	return fmt.Errorf("boltstore: %w", err)
 }
 
-// count adds n to the count of row. The sequence of its bucket is how many rows
-// there are.
-func (s *Store) count(b *bolt.Bucket, row string, n int64) error {
+// count adds n to the count of row, or of what finds no room: in a full file, a
+// new row. The sequence of its bucket is how many rows there are.
+func (s *Store) count(b *bolt.Bucket, row string, n int64, full bool) error {
 	name := name(row)
 	old := b.Get(name)
 	if old == nil && isRow(row) {
-		if b.Sequence() >= s.cfg.Rows {
-			return s.count(b, "", n)
+		if full || b.Sequence() >= s.cfg.Rows {
+			return s.count(b, "", n, false)
 		}
 		if err := b.SetSequence(b.Sequence() + 1); err != nil {
 			return err
@@ -351,12 +388,12 @@ func (s *Store) Delete(ctx context.Context, batch string) error {
 	}
 	s.mu.Unlock()
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		if err := tx.DeleteBucket([]byte(batch)); !errors.Is(err, bolterrors.ErrBucketNotFound) {
-			return err
-		}
-		return nil
+		return tx.DeleteBucket([]byte(batch))
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		s.batches--
+	case !errors.Is(err, bolterrors.ErrBucketNotFound):
 		return fmt.Errorf("boltstore: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,9 @@ import (
 const child = "SMTPGUARD_DMARC_BOLTSTORE_CHILD"
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(sender); path != "" {
+		deliver(path)
+	}
 	path := os.Getenv(child)
 	if path == "" {
 		os.Exit(m.Run())
@@ -156,6 +160,98 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestFullFile has so many batches that the file is full: those it has go on
+// counting, no new one is begun, and there is room again when some are deleted.
+func TestFullFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dmarc.db")
+	lost := 0
+	s := open(t, path, boltstore.Config{Octets: 1 << 20, Aside: func(_ string, err error) {
+		if !errors.Is(err, report.ErrFull) {
+			t.Error(err)
+		}
+		lost++
+	}})
+	defer s.Close()
+	const mark = "sent x" // which is written at once
+	add := func(batch, row string) {
+		t.Helper()
+		for _, row := range []string{row, mark} {
+			if err := s.Add(t.Context(), batch, row, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	long := strings.Repeat("x", 20_000)
+	n := 0
+	for ; lost == 0 && n < 200; n++ {
+		add(fmt.Sprintf("%d %s", n, long), `{"n":0}`)
+	}
+	got := held(t, s)
+	if lost == 0 || len(got) != n-1 || n < 20 {
+		t.Fatalf("%d batches of %d, %d lost", len(got), n, lost)
+	}
+	first := "0 " + long
+	add(first, `{"n":0}`)
+	add(first, `{"n":1}`)
+	if got := held(t, s)[first]; got[`{"n":0}`] != 2 || got[""] != 1 || got[mark] != 3 || len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+	for i := range n / 2 {
+		if err := s.Delete(t.Context(), fmt.Sprintf("%d %s", i, long)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("new", `{"n":0}`)
+	if got := held(t, s)["new"]; got[`{"n":0}`] != 1 {
+		t.Errorf("%v after half of it is deleted", got)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() > 4<<20 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// TestFullBatches has more batches than there may be, also when it is opened
+// again.
+func TestFullBatches(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dmarc.db")
+	for range 2 {
+		lost := 0
+		s := open(t, path, boltstore.Config{Batches: 5, Aside: func(string, error) { lost++ }})
+		for i := range 8 {
+			for _, row := range []string{`{"n":0}`, "sent x"} {
+				if err := s.Add(t.Context(), fmt.Sprint(i), row, 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := held(t, s); len(got) != 5 || lost != 3 {
+			t.Errorf("%d batches, %d lost", len(got), lost)
+		}
+		for _, batch := range []string{"0", "0", "never"} {
+			if err := s.Delete(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, batch := range []string{"new", "newer"} {
+			if err := s.Add(t.Context(), batch, "sent x", 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := held(t, s); len(got) != 5 || got["new"] == nil || lost != 4 {
+			t.Errorf("%d batches, %d lost", len(got), lost)
+		}
+		if err := s.Delete(t.Context(), "new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Add(t.Context(), "0", "sent x", 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTogether(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "dmarc.db"), boltstore.Config{Flush: time.Millisecond})
 	defer s.Close()
@@ -233,7 +329,7 @@ func TestDamaged(t *testing.T) {
 	if _, err := boltstore.Open(filepath.Join(dir, "none", "x.db"), boltstore.Config{}); err == nil {
 		t.Error("opened in a directory that is not there")
 	}
-	for _, cfg := range []boltstore.Config{{Flush: -1}, {Wait: -1}} {
+	for _, cfg := range []boltstore.Config{{Flush: -1}, {Wait: -1}, {Octets: -1}, {Batches: -1}} {
 		if _, err := boltstore.Open(filepath.Join(dir, "x.db"), cfg); err == nil {
 			t.Errorf("opened with %+v", cfg)
 		}
