@@ -2,10 +2,8 @@ package dnsbl
 
 import (
 	"context"
-	"errors"
-	"net"
+	"fmt"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/smtpguard/smtpguard/internal/bogon"
@@ -106,22 +104,19 @@ func (q *questions) domain(zones []*zone, p Position, name string) {
 func (q *questions) add(zones []*zone, kind Kind, s subject, prefix []byte) {
 	i := q.begin(s)
 	for _, z := range zones {
-		if z.Lists&kind == 0 || q.known && !z.Known || len(prefix)+len(z.suffix) > 254 || len(q.list) == maxQuestions {
+		if z.Lists&kind == 0 || q.known && !z.Known || len(prefix)+len(z.list.Suffix) > 254 || len(q.list) == maxQuestions {
 			continue
 		}
-		if z.state.isAside() {
+		if z.list.Aside() {
 			z.state.skipped.Add(1)
 			continue
 		}
 		start := len(q.text)
-		q.text = append(append(q.text, prefix...), z.suffix...)
+		q.text = append(append(q.text, prefix...), z.list.Suffix...)
 		q.list = append(q.list, question{z, i, start, len(q.text)})
 		q.subjects[i].asked++
 	}
 }
-
-// pending counts questions under way.
-type pending struct{ n atomic.Int64 }
 
 // answer is what came of a question.
 type answer struct {
@@ -139,121 +134,48 @@ func (l *Lists) ask(ctx context.Context, q *questions, prior float64, hurry bool
 	if len(q.list) == 0 {
 		return res
 	}
-	n := int64(len(q.list))
-	if l.busy.n.Add(n) > int64(l.cfg.Pending) {
-		l.busy.n.Add(-n)
-		for i := range q.list {
-			z := q.list[i].zone
-			z.state.busy.Add(1)
-			res.Failures = append(res.Failures, Failure{z.Name, q.subjects[q.list[i].subject].String(), ErrBusy})
-		}
-		return res
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	r := reckoning{lists: l, q: q, prior: prior, hurry: hurry && !l.cfg.Complete, start: time.Now()}
-	for i := range q.list {
-		q.list[i].zone.state.asked.Add(1)
-	}
-	if l.each != nil {
-		r.together(ctx, l.each)
-	} else {
-		r.apart(ctx)
-	}
-	return r.finish()
-}
-
-// together has the resolver ask everything at once.
-func (r *reckoning) together(ctx context.Context, resolver EachResolver) {
-	q := r.q
-	defer r.lists.busy.n.Add(-int64(len(q.list)))
 	text := string(q.text)
 	hosts := q.hostRoom[:0]
 	for i := range q.list {
 		hosts = append(hosts, text[q.list[i].start:q.list[i].end])
 	}
-	missing := errExited
-	func() {
-		defer func() {
-			if recover() != nil {
-				missing = errPanicked
-			}
-		}()
-		resolver.LookupEach(ctx, hosts, func(i int, addrs []netip.Addr, err error) bool {
-			if i < 0 || i >= len(q.list) || r.has(i) {
-				return true
-			}
-			a := answer{i: i, addrs: addrs}
-			a.set, a.err = q.list[i].zone.read(addrs, err)
-			a.took = time.Since(r.start)
-			r.take(&a)
-			return !r.clear
-		})
-	}()
-	if r.clear {
-		return
-	}
-	if err := ctx.Err(); err != nil {
-		missing = err
-	}
-	r.abandon(missing)
-}
-
-// apart asks each question in a goroutine of its own.
-func (r *reckoning) apart(ctx context.Context) {
-	l, q := r.lists, r.q
-	text, start := string(q.text), r.start
-	answers := make(chan answer, len(q.list)) // room for those that nobody awaits
+	r := reckoning{lists: l, q: q, prior: prior, hurry: hurry && !l.cfg.Complete, start: time.Now()}
+	missing := l.asker.Each(ctx, hosts, r.answer)
 	for i := range q.list {
-		z, name := q.list[i].zone, text[q.list[i].start:q.list[i].end]
-		go func() {
-			a := answer{i: i, err: errExited} // should the resolver leave by runtime.Goexit
-			defer func() {
-				l.busy.n.Add(-1)
-				if recover() != nil {
-					a.err = errPanicked
-				}
-				a.took = time.Since(start)
-				answers <- a
-			}()
-			a.addrs, a.err = l.cfg.Resolver.LookupNetIP(ctx, "ip4", name)
-			a.set, a.err = z.read(a.addrs, a.err)
-		}()
-	}
-	for range q.list {
-		select {
-		case a := <-answers:
-			if r.take(&a); r.clear {
-				return
-			}
-		case <-ctx.Done():
-			for len(answers) > 0 { // what is there counts
-				a := <-answers
-				r.take(&a)
-			}
-			r.abandon(ctx.Err())
-			return
+		z := q.list[i].zone
+		if missing == dnslist.ErrBusy {
+			z.state.busy.Add(1)
+			res.Failures = append(res.Failures, Failure{z.Name, q.subjects[q.list[i].subject].String(), ErrBusy})
+		} else {
+			z.state.asked.Add(1)
 		}
 	}
+	if missing == dnslist.ErrBusy {
+		return res
+	}
+	if r.got < len(q.list) && !r.clear {
+		r.abandon(ours(missing))
+	}
+	return r.finish()
 }
 
-var (
-	errPanicked = errors.New("dnsbl: the resolver panicked")
-	errExited   = errors.New("dnsbl: the resolver did not return")
-)
+// answer takes what a resolver returned for the question i. It reports whether
+// more is wanted.
+func (r *reckoning) answer(i int, addrs []netip.Addr, err error) bool {
+	if i < 0 || i >= len(r.q.list) || r.has(i) {
+		return true
+	}
+	a := answer{i: i, addrs: addrs}
+	a.set, a.err = r.q.list[i].zone.list.Read(addrs, ours(err))
+	a.took = time.Since(r.start)
+	r.take(&a)
+	return !r.clear
+}
 
-// read makes codes of what the resolver returned. A name that does not exist is
-// no code and no error.
-func (z *zone) read(addrs []netip.Addr, err error) (dnslist.Set, error) {
-	if err == nil {
-		return z.codes.Read(addrs)
+// ours is an error of package dnslist by the name of this one.
+func ours(err error) error {
+	if err == dnslist.ErrPanicked || err == dnslist.ErrExited {
+		return fmt.Errorf("dnsbl: %w", err)
 	}
-	if dns, ok := err.(*net.DNSError); ok && dns.IsNotFound { // as both resolvers return it
-		return 0, nil
-	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound {
-		return 0, nil
-	}
-	return 0, z.hidden(err)
+	return err
 }

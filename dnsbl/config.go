@@ -105,21 +105,18 @@ type Lists struct {
 	at    [Received + 1][]*zone // by position
 	known bool                  // all zones treat known clients alike
 	alone bool                  // what one stage says no other makes weaker, an allow list's word aside
-	each  EachResolver          // nil where the resolver is none
+	asker dnslist.Asker
 	stats stats
 	keys  keys
-	busy  pending
 }
 
 // zone is a compiled Zone.
 type zone struct {
 	Zone
-	index  int
-	suffix string // "." before and behind: ".zen.spamhaus.org."
-	codes  dnslist.Codes
-	reach  reach // of all its codes
-	tests  tests
-	state  standing
+	index int
+	list  dnslist.List
+	reach reach // of all its codes
+	state counters
 }
 
 // New compiles cfg. It reports everything that is wrong with it, and asks
@@ -155,8 +152,9 @@ func New(cfg Config) (*Lists, error) {
 	}
 	l.known = !slices.ContainsFunc(l.zones, func(z *zone) bool { return z.Known != l.zones[0].Known })
 	l.alone = l.known && (cfg.Limits == Limits{} || !slices.ContainsFunc(l.zones, func(z *zone) bool { return z.reach.low < 0 }))
-	l.each, _ = cfg.Resolver.(EachResolver)
-	l.stats.init(l.zones)
+	l.asker = dnslist.Asker{Resolver: cfg.Resolver, Timeout: l.cfg.Timeout, Pending: l.cfg.Pending,
+		Errors: l.cfg.Health.Errors, Retry: l.cfg.Health.Retry, Every: l.cfg.Health.Every, Told: l.told}
+	l.stats.init(len(l.zones))
 	return l, nil
 }
 
@@ -220,15 +218,16 @@ func (z *zone) compile(bad func(field, why string)) {
 	if z.Name != clean(z.Name, 100) {
 		bad("Name", "has characters that replies cannot have, or over 100")
 	}
-	z.Domain, z.suffix = name, "."+name+"."
+	z.Domain = name
+	z.list.Name, z.list.Suffix, z.list.Secret = z.Name, "."+name+".", string(z.Key)
 	if z.Key != "" {
 		key, err := domain.Normal(string(z.Key))
 		if err != nil || strings.HasPrefix(string(z.Key), "*") {
 			bad("Key", "is no label of a name")
 		}
-		z.suffix = "." + key + z.suffix
+		z.list.Suffix = "." + key + z.list.Suffix
 	}
-	if len(z.suffix) > 180 { // 64 octets of an IPv6 address come before it
+	if len(z.list.Suffix) > 180 { // 64 octets of an IPv6 address come before it
 		bad("Domain", "leaves no room for an address")
 	}
 	if z.Lists == 0 || z.Lists > IPv4|IPv6|Domains {
@@ -318,7 +317,7 @@ func (z *zone) compileCodes(bad func(field, why string)) {
 		refusals[i] = dnslist.Refusal{Pattern: p, Means: clean(r.Means, maxText)}
 	}
 	var err error
-	if z.codes, err = dnslist.NewCodes(patterns, refusals); err != nil {
+	if z.list.Codes, err = dnslist.NewCodes(patterns, refusals); err != nil {
 		bad("Codes", err.Error())
 	}
 }

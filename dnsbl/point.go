@@ -19,13 +19,7 @@ var points = []struct {
 	{Domains, "test", "invalid"},
 }
 
-// tests are the names by which a zone's health is told.
-type tests struct {
-	listed   string   // which must be listed, "" for none
-	unlisted []string // which must not
-}
-
-// compileTests makes the names of tests. A list of several kinds must have the
+// compileTests makes the names by which the zone's health is told. A list of several kinds must have the
 // first one's listed point, and none of the unlisted ones.
 func (z *zone) compileTests(bad func(field, why string)) {
 	name := func(field, point string) string {
@@ -38,11 +32,11 @@ func (z *zone) compileTests(bad func(field, why string)) {
 	switch {
 	case z.TestListed == "-":
 	case z.TestListed != "":
-		z.tests.listed = name("TestListed", z.TestListed)
+		z.list.Listed = name("TestListed", z.TestListed)
 	default:
 		for _, p := range points {
 			if z.Lists&p.kind != 0 {
-				z.tests.listed = name("TestListed", p.listed)
+				z.list.Listed = name("TestListed", p.listed)
 				break
 			}
 		}
@@ -50,11 +44,11 @@ func (z *zone) compileTests(bad func(field, why string)) {
 	switch {
 	case z.TestUnlisted == "-":
 	case z.TestUnlisted != "":
-		z.tests.unlisted = []string{name("TestUnlisted", z.TestUnlisted)}
+		z.list.Unlisted = []string{name("TestUnlisted", z.TestUnlisted)}
 	default:
 		for _, p := range points {
 			if z.Lists&p.kind != 0 {
-				z.tests.unlisted = append(z.tests.unlisted, name("TestUnlisted", p.unlisted))
+				z.list.Unlisted = append(z.list.Unlisted, name("TestUnlisted", p.unlisted))
 			}
 		}
 	}
@@ -67,8 +61,8 @@ func (z *zone) testName(point string) (string, bool) {
 		if addr.Is4() && z.Lists&IPv4 == 0 || addr.Is6() && z.Lists&IPv6 == 0 || addr.Zone() != "" {
 			return "", false
 		}
-		return string(dnslist.AppendAddr(nil, addr)) + z.suffix, true
+		return string(dnslist.AppendAddr(nil, addr)), true
 	}
 	name, err := domain.Normal(point)
-	return name + z.suffix, err == nil && z.Lists&Domains != 0
+	return name, err == nil && z.Lists&Domains != 0
 }

@@ -4,7 +4,7 @@ import "github.com/smtpguard/smtpguard"
 
 // SpamhausZEN is zen.spamhaus.org: SBL, CSS, XBL, PBL and, for who may ask it,
 // BCL in one. It lists IPv4 and IPv6. The codes are those of Spamhaus'
-// documentation of its zones.
+// documentation (https://docs.spamhaus.com/datasets, "Available Zones", as of 2026).
 //
 // Free for low-volume, non-commercial use, and only through a resolver of one's
 // own whose reverse DNS names its owner: anything else is refused with
@@ -31,7 +31,7 @@ func SpamhausZEN() Zone {
 // SpamhausDBL is dbl.spamhaus.org, of domains. What is abused but legitimate
 // only scores. Never ask it about addresses: it answers 127.0.1.255.
 //
-// The terms are those of [SpamhausZEN]; with a key it is dbl.dq.spamhaus.net.
+// Terms and source are those of [SpamhausZEN]; with a key it is dbl.dq.spamhaus.net.
 func SpamhausDBL() Zone {
 	return Zone{
 		Domain: "dbl.spamhaus.org",
@@ -78,7 +78,8 @@ func Barracuda() Zone {
 }
 
 // PSBL is psbl.surriel.com, of IPv4 addresses that wrote to its spam traps.
-// Anybody can have one removed. It is free, also as a copy by rsync.
+// Anybody can have one removed. It is free, also as a copy by rsync
+// (http://psbl.surriel.com/howto/, as of 2026).
 func PSBL() Zone {
 	return Zone{
 		Domain: "psbl.surriel.com",
@@ -102,7 +103,8 @@ func UCEPROTECT1() Zone {
 
 // Mailspike is bl.mailspike.net, of IPv4 addresses: those in a wave of spam
 // (127.0.0.2) and those of bad reputation, levels L5 to L3. It is free up to
-// 100,000 messages and as many questions a day.
+// 100,000 messages and as many questions a day (https://mailspike.org/usage.html, as
+// of 2026).
 func Mailspike() Zone {
 	return Zone{
 		Domain: "bl.mailspike.net",

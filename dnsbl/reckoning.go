@@ -49,7 +49,7 @@ func (r *reckoning) take(a *answer) {
 		r.list(a)
 		fallthrough
 	default:
-		r.lists.worked(z)
+		r.lists.asker.Judge(&z.list, nil)
 	}
 	r.clear = r.hurry && len(r.listings) > 0 && r.got < len(r.q.list) && r.settled()
 }
@@ -102,11 +102,10 @@ func (r *reckoning) fail(i int, err error) {
 	qu := &r.q.list[i]
 	z := qu.zone
 	r.failures = append(r.failures, numberedFailure{i, Failure{z.Name, r.q.subjects[qu.subject].String(), err}})
-	if errors.Is(err, context.Canceled) {
-		return // the client's doing, not the zone's
+	if !errors.Is(err, context.Canceled) { // which is the client's doing, not the zone's
+		z.state.errors.Add(1)
 	}
-	z.state.errors.Add(1)
-	r.lists.failed(z, err)
+	r.lists.asker.Judge(&z.list, err)
 }
 
 // abandon has what is not answered fail.
@@ -156,13 +155,4 @@ func (res *Result) tally(counts func(*Listing) bool) (t tally) {
 		}
 	}
 	return t
-}
-
-// refused reports whether err is an operator's word that he does not answer us.
-func refused(err error) (*dnslist.AnswerError, bool) {
-	var a *dnslist.AnswerError
-	if errors.As(err, &a) && a.Trouble == dnslist.Refused {
-		return a, true
-	}
-	return nil, false
 }

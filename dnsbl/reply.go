@@ -54,9 +54,9 @@ func clean(s string, limit int) string {
 // text fetches what the list has to say of a listing, cleaned; "" where that is
 // not to be had.
 func (l *Lists) text(ctx context.Context, li *Listing) string {
-	name := li.Subject + li.zone.suffix
+	name := li.Subject + li.zone.list.Suffix
 	if addr, ok := li.addr(); ok {
-		name = string(dnslist.AppendAddr(nil, addr)) + li.zone.suffix
+		name = string(dnslist.AppendAddr(nil, addr)) + li.zone.list.Suffix
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(textTimeout, l.cfg.Timeout))
 	defer cancel()

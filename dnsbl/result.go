@@ -1,13 +1,10 @@
 package dnsbl
 
 import (
-	"context"
 	"errors"
-	"net"
 	"net/netip"
 
 	"github.com/smtpguard/smtpguard"
-	"github.com/smtpguard/smtpguard/internal/dnslist"
 )
 
 // Result is what the zones say of what was looked up. The zero Result is that
@@ -45,32 +42,6 @@ type Failure struct {
 // ErrBusy is the failure of a zone that was not asked because Config.Pending
 // questions were under way.
 var ErrBusy = errors.New("dnsbl: too many questions under way")
-
-// errText is an error of the resolver, whose text had the zone's key in it.
-type errText string
-
-func (e errText) Error() string { return string(e) }
-
-// hidden returns err without z's key: names that were asked for are in the
-// errors of a resolver.
-func (z *zone) hidden(err error) error {
-	var dns *net.DNSError
-	var answer *dnslist.AnswerError
-	switch {
-	case err == nil || errors.As(err, &answer):
-		return err
-	case errors.Is(err, context.Canceled):
-		return context.Canceled
-	case errors.As(err, &dns):
-		copied := *dns
-		copied.UnwrapErr = nil // it may have the name once more
-		copied.Name, copied.Err = z.Name, dnslist.Hide(dns.Err, string(z.Key))
-		return &copied
-	case errors.Is(err, context.DeadlineExceeded), z.Key == "":
-		return err
-	}
-	return errText(dnslist.Hide(err.Error(), string(z.Key)))
-}
 
 // String is the listing in words: "client 192.0.2.1 is listed by
 // zen.spamhaus.org (policy block list)".

@@ -54,6 +54,12 @@ func (l *Latency) Mean() time.Duration {
 	return l.Total / time.Duration(l.Answers)
 }
 
+// counters are what a zone did so far.
+type counters struct {
+	asked, listed, errors, busy, skipped, tests atomic.Uint64
+	latency                                     latency
+}
+
 // latency counts.
 type latency struct {
 	total  atomic.Int64
@@ -76,13 +82,10 @@ type stats struct {
 	overlap []atomic.Uint64 // zones by zones
 }
 
-func (s *stats) init(zones []*zone) {
-	s.zones = len(zones)
-	s.unique = make([]atomic.Uint64, len(zones))
-	s.overlap = make([]atomic.Uint64, len(zones)*len(zones))
-	for _, z := range zones {
-		z.state.doubt = make(chan struct{}, 1)
-	}
+func (s *stats) init(zones int) {
+	s.zones = zones
+	s.unique = make([]atomic.Uint64, zones)
+	s.overlap = make([]atomic.Uint64, zones*zones)
 }
 
 // compare counts which zones listed the same.
@@ -109,9 +112,8 @@ func (l *Lists) Stats() []ZoneStats {
 	out := make([]ZoneStats, len(l.zones))
 	for i, z := range l.zones {
 		s := &z.state
-		s.mu.Lock()
-		o := ZoneStats{Zone: z.Name, Standing: s.now, Why: s.why, Since: s.since}
-		s.mu.Unlock()
+		now, why, since := z.list.Standing()
+		o := ZoneStats{Zone: z.Name, Standing: Standing(now), Why: clean(why, maxText), Since: since}
 		o.Asked, o.Listed, o.Errors, o.Busy, o.Skipped = s.asked.Load(), s.listed.Load(), s.errors.Load(), s.busy.Load(), s.skipped.Load()
 		o.Tests = s.tests.Load()
 		o.Latency.Total = time.Duration(s.latency.total.Load())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/smtpguard/smtpguard"
 	"github.com/smtpguard/smtpguard/internal/bogon"
+	"github.com/smtpguard/smtpguard/internal/dnslist"
 	"github.com/smtpguard/smtpguard/internal/domain"
 )
 
@@ -78,7 +79,7 @@ func NewWatch(cfg WatchConfig) (*Watch, error) {
 func (w *Watch) Run(ctx context.Context) error {
 	for {
 		w.Look(ctx)
-		if !pause(ctx, jitter(w.cfg.Every), nil) {
+		if !dnslist.Pause(ctx, dnslist.Jitter(w.cfg.Every), nil) {
 			return ctx.Err()
 		}
 	}

@@ -117,6 +117,7 @@ func (r *reader) attribute(name, value []byte, at int) {
 		i := r.link(value, kind, at)
 		if string(r.tag) == "a" && i >= 0 {
 			r.anchor, r.anchorAt = i, len(r.text)
+			r.c.pinned = i
 		}
 	case "action", "formaction":
 		r.link(value, Form, at)
@@ -247,6 +248,10 @@ func (r *reader) follow(value []byte, kind Kind, at int) int {
 		r.script(value[i:], at)
 		return -1
 	default:
+		if r.c.x.cfg.Wallets { // "bitcoin:", "ethereum:"
+			r.c.base = p.off
+			r.c.wallets(value)
+		}
 		if slashes < 2 || string(p.scheme) == "file" {
 			return -1
 		}

@@ -1,6 +1,7 @@
 package surbl
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -20,11 +21,12 @@ func (l *Lists) Run(ctx context.Context) error {
 	for i, z := range l.zones {
 		lists[i] = &z.list
 	}
-	return l.asker.Run(ctx, lists)
+	return l.asker.Run(ctx, lists, nil)
 }
 
 // Check returns l as a check of inbound mail: 550 5.7.1 for a message that links
-// to what is listed. Mail of a proven login is left to [Lists.Outbound]. Its
+// to what is listed, or whose reverse-path is a listed mail address. Mail of a
+// proven login is left to [Lists.Outbound]. Its
 // failures never keep mail out.
 func (l *Lists) Check() smtpguard.Check {
 	return smtpguard.Check{
@@ -41,7 +43,8 @@ func (l *Lists) Check() smtpguard.Check {
 
 // Outbound returns l as a check of mail that accounts send: what links to what
 // is listed is refused as by [Lists.Check], and Config.Observe hears a warning
-// that names the account, so that it can be stopped. Mail without a proven login
+// that names the account, so that it can be stopped; Config.Unseen counts here,
+// too. Mail without a proven login
 // is left to Check.
 func (l *Lists) Outbound() smtpguard.Check {
 	return smtpguard.Check{
@@ -54,11 +57,15 @@ func (l *Lists) Outbound() smtpguard.Check {
 			}
 			v, err := l.judge(ctx, tx, msg)
 			if err == nil && v.Action > smtpguard.Continue {
+				what, event := "listed links", "listed-link"
+				if len(l.ResultOf(tx).Listings) == 0 {
+					what, event = "more links than are looked up", "unseen-links"
+				}
 				l.tell(smtpguard.Event{
 					Time: time.Now(), Kind: smtpguard.KindWarning, Check: l.cfg.Name + "-outbound",
 					Conn: tx.Conn().ID(), Transaction: tx.ID(), Client: tx.Conn().Addr(), Login: login, From: tx.From(),
-					Action: v.Action, Reason: fmt.Sprintf("account %q sends listed links: %s", login, v.Reason),
-					Facts: map[string]string{"event": "listed-link"},
+					Action: v.Action, Reason: fmt.Sprintf("account %q sends %s: %s", login, what, v.Reason),
+					Facts: map[string]string{"event": event},
 				})
 			}
 			return v, err
@@ -77,16 +84,17 @@ func (l *Lists) ResultOf(tx *smtpguard.Transaction) *Result {
 const maxReasons = 8
 
 func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpguard.Message) (v smtpguard.Verdict, err error) {
-	res, err := l.Message(ctx, msg.Open())
+	links, err := l.extract.Extract(msg.Open())
 	if err != nil {
 		return v, err
 	}
+	res := l.look(ctx, links, tx.From())
 	l.key.Set(tx, res)
 	for _, f := range res.Failures {
 		v.Facts = fact(v.Facts, f.Zone, "failed: "+clean(f.Err.Error()))
 	}
 	if n := res.Links.More + res.Unasked; n > 0 || res.Links.Cut {
-		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for; content left unread: %v", n, res.Links.Cut))
+		v.Facts = fact(v.Facts, "unseen", fmt.Sprintf("%d URIs or questions more than there is room for, %d of what may be listed; content left unread: %v", n, res.Links.Unseen+res.Unasked, res.Links.Cut))
 	}
 	for _, u := range res.Links.Unread {
 		v.Facts = fact(v.Facts, "unread", clean(u.String()))
@@ -94,10 +102,12 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	for _, u := range res.Unfollowed {
 		v.Facts = fact(v.Facts, "unfollowed", u.String())
 	}
-	if len(res.Listings) == 0 {
-		return v, nil
-	}
+	var decider *Listing
+	v.Action, v.Score, decider = l.tally(res)
 	var reasons []string
+	if res.Unseen > 0 && l.cfg.Unseen != (Unseen{}) {
+		reasons = append(reasons, fmt.Sprintf("%d links not looked up", res.Unseen))
+	}
 	for i := range res.Listings {
 		li := &res.Listings[i]
 		v.Facts = fact(v.Facts, li.Zone, fmt.Sprintf("%s: %v", clean(li.Subject), li.Answers))
@@ -108,21 +118,28 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	if n := len(res.Listings) - maxReasons; n > 0 {
 		reasons = append(reasons, fmt.Sprintf("and %d more", n))
 	}
-	var decider *Listing
-	v.Action, v.Score, decider = l.tally(res)
 	v.Reason = strings.Join(reasons, "; ")
-	v.Reply = decider.reply(v.Action)
+	if decider != nil {
+		v.Reply = decider.reply(v.Action)
+	} else if v.Reply = reply(v.Action); v.Reply != nil {
+		v.Reply.Message = cmp.Or(l.cfg.Unseen.Reply, "Message has more links than are looked up")
+	}
 	return v, nil
 }
 
 // String is the listing in words: "hxxp://evil[.]example/ (link): evil.example
 // is listed by multi.surbl.org (phishing)". It has nothing but printable ASCII.
 func (li *Listing) String() string {
-	s := fmt.Sprintf("%s (%v", li.URI.Defang(), li.URI.Kind)
-	if li.URI.Hidden != 0 {
-		s += ", " + li.URI.Hidden.String()
+	s := li.defang()
+	switch {
+	case li.URI != nil && li.URI.Hidden != 0:
+		s += fmt.Sprintf(" (%v, %v): %s", li.URI.Kind, li.URI.Hidden, clean(li.Subject))
+	case li.URI != nil:
+		s += fmt.Sprintf(" (%v): %s", li.URI.Kind, clean(li.Subject))
+	case li.File != nil:
+		s += ": " + li.Subject
 	}
-	s += fmt.Sprintf("): %s is listed by %s", clean(li.Subject), li.Zone)
+	s += " is listed by " + li.Zone
 	var means []string
 	for _, c := range li.Codes {
 		if c.Means != "" {
@@ -135,8 +152,20 @@ func (li *Listing) String() string {
 	return s
 }
 
-// reply is what the client reads where li decides.
-func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
+// defang is what li is about, for people to read and not to follow.
+func (li *Listing) defang() string {
+	switch {
+	case li.Wallet != nil:
+		return fmt.Sprintf("%s wallet %s", li.Wallet.Currency, li.Wallet.Text)
+	case li.File != nil:
+		name := cmp.Or(li.File.Name, li.File.Type)
+		return "file " + clean(name[:min(len(name), 100)])
+	}
+	return li.URI.Defang()
+}
+
+// reply is the code of an action, nil for one that does not object.
+func reply(a smtpguard.Action) *smtp.SMTPError {
 	r := &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}}
 	switch a {
 	case smtpguard.Reject:
@@ -145,6 +174,15 @@ func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
 	case smtpguard.Defer:
 		r.Code, r.EnhancedCode[0] = 451, 4
 	default:
+		return nil
+	}
+	return r
+}
+
+// reply is what the client reads where li decides.
+func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
+	r := reply(a)
+	if r == nil {
 		return nil
 	}
 	var most *Code
@@ -156,11 +194,17 @@ func (li *Listing) reply(a smtpguard.Action) *smtp.SMTPError {
 	template := most.Reply
 	if template == "" {
 		template = "Message links to {uri}, listed by {zone}"
+		switch {
+		case li.URI == nil:
+			template = "Message has {uri}, listed by {zone}"
+		case li.URI.Mailbox != "":
+			template = "Message names {uri}, listed by {zone}"
+		}
 		if most.Means != "" {
 			template += ": {means}"
 		}
 	}
-	r.Message = clean(strings.NewReplacer("{uri}", li.URI.Defang(), "{subject}", li.Subject, "{zone}", li.Zone, "{means}", most.Means).Replace(template))
+	r.Message = clean(strings.NewReplacer("{uri}", li.defang(), "{subject}", li.Subject, "{zone}", li.Zone, "{means}", most.Means).Replace(template))
 	return r
 }
 
@@ -179,11 +223,11 @@ func fact(facts map[string]string, zone, what string) map[string]string {
 }
 
 // told passes on that a zone was set aside or taken back.
-func (l *Lists) told(list *dnslist.List, why string) {
-	ev := smtpguard.Event{Time: time.Now(), Check: l.cfg.Name, Kind: smtpguard.KindWarning,
-		Reason: list.Name + " is set aside: " + clean(why), Facts: map[string]string{"event": "aside", "zone": list.Name}}
-	if why == "" {
-		ev.Kind, ev.Reason, ev.Facts["event"] = smtpguard.KindNote, list.Name+" is taken back", "back"
+func (l *Lists) told(c dnslist.Change) {
+	ev := smtpguard.Event{Time: c.At, Check: l.cfg.Name, Kind: smtpguard.KindWarning,
+		Reason: c.List.Name + " is set aside: " + clean(c.Why), Facts: map[string]string{"event": "aside", "zone": c.List.Name}}
+	if c.Now == dnslist.Well {
+		ev.Kind, ev.Reason, ev.Facts["event"] = smtpguard.KindNote, c.List.Name+" is taken back", "back"
 	}
 	l.tell(ev)
 }

@@ -30,6 +30,12 @@ type collector struct {
 	stored int
 	key    []byte
 	gaps   []gap // of text that HTML shows
+
+	places  []place
+	domains map[string]*int32 // URIs that are kept, by registered domain, or by address
+	count   uint32            // URIs that were kept so far, those that gave way included
+	next    int               // the place that is looked at next for one that gives way
+	pinned  int               // the place of the link whose text is being read, -1 for none
 }
 
 // named is what a host as written stands for.
@@ -40,7 +46,8 @@ type named struct {
 }
 
 func newCollector(x *Extractor) *collector {
-	return &collector{x: x, byKey: make(map[uint64]int32, 32), seed: maphash.MakeSeed(), byHost: make(map[string]*named, 16)}
+	return &collector{x: x, byKey: make(map[uint64]int32, 32), seed: maphash.MakeSeed(), byHost: make(map[string]*named, 16),
+		domains: make(map[string]*int32, 16), pinned: -1}
 }
 
 // pieces are the parts of a URI as written.
@@ -111,12 +118,33 @@ func (c *collector) keep(p *pieces, n *named) int {
 		}
 		return int(i)
 	}
-	if len(c.found.URIs) >= c.x.cfg.URIs || n.kept >= maxPerHost {
+	whole := n.domain
+	if n.addr.IsValid() {
+		whole = n.text()
+	}
+	kept, dull := c.domains[whole], c.x.dull(whole)
+	apart := c.x.paths && n.data.hidden&Shortened != 0 || c.x.mailboxes && len(p.local) > 0
+	i := len(c.found.URIs)
+	switch {
+	case n.kept >= maxPerHost && kept != nil && !apart:
 		c.found.More++
 		return -1
+	case i >= c.x.cfg.URIs:
+		if i = c.giveWay(rank(p.kind, hidden, kept != nil, dull)); i < 0 {
+			c.found.More++
+			if kept == nil && !dull || apart {
+				c.found.Unseen++
+			}
+			return -1
+		}
+		kept = c.domains[whole] // the last of its domain may have given way
 	}
+	if kept == nil {
+		kept = new(int32)
+		c.domains[whole] = kept
+	}
+	*kept++
 	n.kept++
-	i := len(c.found.URIs)
 	c.byKey[key] = int32(i)
 	if room := max(minStored, maxStored*c.x.cfg.URIs-c.stored); len(p.text) > room {
 		if from := len(p.text) - len(p.path); bytes.HasSuffix(p.text, p.path) {
@@ -140,7 +168,13 @@ func (c *collector) keep(p *pieces, n *named) int {
 	} else {
 		u.Path = string(p.path)
 	}
-	c.found.URIs = append(c.found.URIs, u)
+	at := place{key: key, order: c.count, kept: kept, head: i == len(c.found.URIs) && i < c.x.cfg.URIs/2, dull: dull, apart: apart}
+	c.count++
+	if i == len(c.found.URIs) {
+		c.found.URIs, c.places = append(c.found.URIs, u), append(c.places, at)
+	} else {
+		c.found.URIs[i], c.places[i] = u, at
+	}
 	return i
 }
 
@@ -148,13 +182,28 @@ var slash = []byte("/")
 
 // finish orders what was found, and leaves c as new.
 func (c *collector) finish() Links {
-	slices.SortStableFunc(c.found.URIs, func(a, b URI) int { return cmp.Compare(a.telling(), b.telling()) })
 	found := c.found
-	found.URIs = append([]URI(nil), c.found.URIs...)
+	order := make([]int, len(found.URIs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(found.URIs[a].telling(), found.URIs[b].telling()), cmp.Compare(c.places[a].order, c.places[b].order))
+	})
+	found.URIs = nil
+	if len(order) > 0 {
+		found.URIs = make([]URI, len(order))
+	}
+	for i, at := range order {
+		found.URIs[i] = c.found.URIs[at]
+	}
 	clear(c.found.URIs)
+	clear(c.places)
 	clear(c.byKey)
 	clear(c.byHost)
-	*c = collector{x: c.x, found: Links{URIs: c.found.URIs[:0]}, byKey: c.byKey, byHost: c.byHost, seed: c.seed, key: c.key[:0]}
+	clear(c.domains)
+	*c = collector{x: c.x, found: Links{URIs: c.found.URIs[:0]}, byKey: c.byKey, byHost: c.byHost, seed: c.seed, key: c.key[:0],
+		places: c.places[:0], domains: c.domains, pinned: -1}
 	return found
 }
 

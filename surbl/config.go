@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/smtpguard/smtpguard"
@@ -31,6 +29,8 @@ type NameServers interface {
 	LookupNS(ctx context.Context, name string) ([]*net.NS, error)
 }
 
+var _ NameServers = (*net.Resolver)(nil)
+
 // Config says which lists are asked, and what their answers do. The zero value
 // of a field means its default.
 type Config struct {
@@ -42,8 +42,9 @@ type Config struct {
 	Extract Extraction
 	Follow  Following // over the network; nothing by default
 
-	// Exempt are registered domains that are not looked up. Nil is
-	// [DefaultExempt]; an empty slice is none.
+	// Exempt are registered domains that are not looked up, nor their hosts; their
+	// URLs and mail addresses are, where a zone lists those. Nil is [DefaultExempt]; an
+	// empty slice is none.
 	Exempt []string
 
 	// Limits are sums of weights from which on an action is due; each code of each
@@ -51,7 +52,15 @@ type Config struct {
 	// [smtpguard.Score].
 	Limits Limits
 
-	Lookups int           // questions about one message, the most telling URIs first; 300
+	// Unseen is what follows where a message has more than is kept or asked about:
+	// what is listed may be among it.
+	Unseen Unseen
+
+	// Lookups are the questions about one message; 300. One URI of each registered
+	// domain comes before the second of any, the more telling before the less, and of
+	// those that are equal the first, the last, the second, the last but one.
+	Lookups int
+
 	Timeout time.Duration // of all of them; 5 s
 	Pending int           // questions under way, beyond which none is asked; 10,000
 
@@ -66,6 +75,14 @@ type Config struct {
 // Limits are sums of weights that do what they are called. 0 means never. The
 // strongest that is reached acts.
 type Limits struct{ Quarantine, Defer, Reject float64 }
+
+// Unseen says what follows where something of a message was not looked up. The
+// zero Unseen tells it in the verdict's facts and does nothing else.
+type Unseen struct {
+	Weight float64          // into Verdict.Score and the sum for Config.Limits
+	Action smtpguard.Action // whatever the sum
+	Reply  string           // what the client reads where nothing that is listed decides; "" is a text of ours
+}
 
 // Health says how zones are watched. The zero value of a field means its default.
 type Health struct {
@@ -83,83 +100,13 @@ type Local struct {
 	Reply  string           // as in Code
 }
 
-// Zone is one DNS list.
-type Zone struct {
-	Name   string // in logs and replies; Domain where empty
-	Domain string // "multi.surbl.org"
-	Prefix string // before Key and Domain: "_email"
-	Key    Key    // a paid key, before Domain
-
-	Lists Subject // required: what is asked for
-	Hash  Hash    // of mail addresses, where Lists has Address
-
-	Codes    []Code // none is 127.0.0.2, which rejects
-	Refusals []Refusal
-
-	// TestListed is what is always listed, TestUnlisted what never is, as they are
-	// asked for. The defaults are those of RFC 5782, section 5, "TEST" and "INVALID",
-	// or 127.0.0.2 and 127.0.0.1 in a list of addresses alone; "-" is for a list that
-	// has none.
-	TestListed, TestUnlisted string
-}
-
-// Subject is what of a URI a zone is asked for: one or several of these.
-type Subject uint8
-
-const (
-	Domain  Subject = 1 << iota // the registered domain, of mail addresses too
-	Host                        // the whole host, of mail addresses too
-	Literal                     // the address that is the host; a list of domains alone must not be asked for it
-	Hosted                      // the addresses of the host, which are looked up first
-	Served                      // the addresses of the name servers of the registered domain, likewise
-	Address                     // a hash of a mail address
-)
-
-// Code is one meaning of answers.
-type Code struct {
-	// Answer says which: "127.0.0.2"; a range "127.0.1.4-7" in any octet;
-	// "127.0.*.3"; or bits of the last octet that must all be set, "127.0.0.&8".
-	Answer string
-	Means  string // in words: "phishing"
-
-	Weight float64          // into Verdict.Score and the sum for Config.Limits
-	Action smtpguard.Action // what a listing does, whatever the sum
-
-	// Reply is what the client reads where the listing decides. {uri} is the URI,
-	// defanged; {subject} is what is listed, {zone} the list's Name, {means} is
-	// Means. "" is a text of ours.
-	Reply string
-}
-
-// Refusal is an answer that is an error, with its meaning in words.
-type Refusal struct {
-	Answer string // as in Code, without bits
-	Means  string
-}
-
-// Key is a paid key. It is written as "***", so that it does not get into logs.
-type Key string
-
-// String returns "***", or "" for no key.
-func (k Key) String() string {
-	if k == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString is String, for %#v.
-func (k Key) GoString() string { return `"` + k.String() + `"` }
-
-// MarshalText is String, for encodings.
-func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
 // Lists are compiled zones. They are safe for concurrent use.
 type Lists struct {
 	cfg     Config
 	extract *Extractor
 	exempt  map[string]struct{}
 	zones   []*zone
+	lists   Subject // of all zones
 	asker   dnslist.Asker
 	servers NameServers // nil where no zone needs them
 	key     smtpguard.Key[*Result]
@@ -180,11 +127,6 @@ func New(cfg Config) (*Lists, error) {
 	var errs []error
 	bad := func(field, why string) { errs = append(errs, fmt.Errorf("surbl: Config.%s %s", field, why)) }
 	l.cfg.defaults(bad)
-	x, err := NewExtractor(cfg.Extract)
-	if err != nil {
-		errs = append(errs, err)
-	}
-	l.extract = x
 	for i, name := range l.cfg.Exempt {
 		normal, err := domain.Normal(name)
 		if err != nil {
@@ -205,6 +147,7 @@ func New(cfg Config) (*Lists, error) {
 			bad(fmt.Sprintf("Zones[%d].Name", i), fmt.Sprintf("%q is another zone's too", z.Name))
 		}
 		l.zones = append(l.zones, z)
+		l.lists |= z.Lists
 		if z.Lists&Served != 0 {
 			var ok bool
 			if l.servers, ok = cfg.Resolver.(NameServers); !ok && cfg.Resolver != nil {
@@ -212,12 +155,32 @@ func New(cfg Config) (*Lists, error) {
 			}
 		}
 	}
+	x, err := NewExtractor(l.extraction())
+	if err != nil {
+		errs = append(errs, err)
+	} else {
+		x.exempt, x.mailboxes, x.paths = l.exempt, l.lists&Address != 0, l.lists&URL != 0
+		l.extract = x
+	}
 	l.asker = dnslist.Asker{Resolver: cfg.Resolver, Timeout: l.cfg.Timeout, Pending: l.cfg.Pending,
 		Errors: l.cfg.Health.Errors, Retry: l.cfg.Health.Retry, Every: l.cfg.Health.Every, Told: l.told}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// extraction is Config.Extract, and what the zones need besides.
+func (l *Lists) extraction() Extraction {
+	x := l.cfg.Extract
+	x.Wallets = x.Wallets || l.lists&Crypto != 0
+	x.Files = slices.Clone(x.Files)
+	for _, z := range l.zones {
+		if z.Lists&Attached != 0 && !slices.Contains(x.Files, z.Hash.Sum) {
+			x.Files = append(x.Files, z.Hash.Sum)
+		}
+	}
+	return x
 }
 
 func (c *Config) defaults(bad func(field, why string)) {
@@ -252,6 +215,10 @@ func (c *Config) defaults(bad func(field, why string)) {
 			*d.value = d.fallback
 		}
 	}
+	vet(Code{Weight: c.Unseen.Weight, Action: c.Unseen.Action}, func(f, why string) { bad("Unseen."+f, why) })
+	if c.Unseen.Reply != clean(c.Unseen.Reply) {
+		bad("Unseen.Reply", "has characters that replies cannot have")
+	}
 	for _, l := range []struct {
 		name  string
 		value float64
@@ -276,124 +243,4 @@ func (c *Config) defaults(bad func(field, why string)) {
 		}
 		vet(Code{Weight: lo.Weight, Action: lo.Action, Reply: lo.Reply}, func(f, why string) { bad(field+f, why) })
 	}
-}
-
-func (z *zone) compile(bad func(field, why string)) {
-	name, err := domain.Normal(z.Domain)
-	if err != nil {
-		bad("Domain", "is no domain name")
-	}
-	if z.Name == "" {
-		z.Name = name
-	}
-	if z.Name != clean(z.Name) {
-		bad("Name", "has characters that replies cannot have")
-	}
-	suffix := "." + name + "."
-	if z.Key != "" {
-		key, err := domain.Normal(string(z.Key))
-		if err != nil || strings.HasPrefix(string(z.Key), "*") {
-			bad("Key", "is no label of a name")
-		}
-		suffix = "." + key + suffix
-	}
-	if z.Prefix != "" {
-		prefix, err := domain.Normal(z.Prefix)
-		if err != nil {
-			bad("Prefix", "is no label of a name")
-		}
-		suffix = "." + prefix + suffix
-	}
-	if len(suffix) > 150 {
-		bad("Domain", "leaves no room for a host")
-	}
-	if z.Lists == 0 || z.Lists >= Address<<1 {
-		bad("Lists", "must be Domain, Host, Literal, Hosted, Served, Address, or several of them")
-	}
-	if z.Lists&Address != 0 {
-		z.Hash.vet(bad)
-	}
-	z.list.Name, z.list.Suffix, z.list.Secret = z.Name, suffix, string(z.Key)
-	z.compileCodes(bad)
-	z.compileTests(bad)
-}
-
-func (z *zone) compileCodes(bad func(field, why string)) {
-	z.Codes = slices.Clone(z.Codes)
-	if len(z.Codes) == 0 {
-		z.Codes = []Code{{Answer: "127.0.0.2", Action: smtpguard.Reject}}
-	}
-	patterns := make([]dnslist.Pattern, len(z.Codes))
-	for i := range z.Codes {
-		c := &z.Codes[i]
-		var err error
-		if patterns[i], err = dnslist.ParsePattern(c.Answer); err != nil {
-			bad(fmt.Sprintf("Codes[%d].Answer", i), fmt.Sprintf("%q: %v", c.Answer, err))
-		}
-		c.Means = clean(c.Means)
-		vet(*c, func(f, why string) { bad(fmt.Sprintf("Codes[%d].%s", i, f), why) })
-	}
-	refusals := make([]dnslist.Refusal, len(z.Refusals))
-	for i, r := range z.Refusals {
-		p, err := dnslist.ParsePattern(r.Answer)
-		if err != nil {
-			bad(fmt.Sprintf("Refusals[%d].Answer", i), fmt.Sprintf("%q: %v", r.Answer, err))
-		}
-		refusals[i] = dnslist.Refusal{Pattern: p, Means: clean(r.Means)}
-	}
-	var err error
-	if z.list.Codes, err = dnslist.NewCodes(patterns, refusals); err != nil {
-		bad("Codes", err.Error())
-	}
-}
-
-// vet reports what is wrong with what a listing does.
-func vet(c Code, bad func(field, why string)) {
-	if math.IsNaN(c.Weight) || math.IsInf(c.Weight, 0) {
-		bad("Weight", "is not finite")
-	}
-	if c.Action < smtpguard.Continue || c.Action > smtpguard.Disconnect {
-		bad("Action", "is no action")
-	}
-	rest := strings.NewReplacer("{uri}", "", "{subject}", "", "{zone}", "", "{means}", "").Replace(c.Reply)
-	if strings.ContainsAny(rest, "{}") || rest != clean(rest) {
-		bad("Reply", "has braces that are not {uri}, {subject}, {zone} or {means}, or characters that replies cannot have")
-	}
-}
-
-func (z *zone) compileTests(bad func(field, why string)) {
-	addresses := z.Lists&(Domain|Host|Address) == 0
-	for _, p := range []struct {
-		field, value, domain, addr string
-		set                        func(name string)
-	}{
-		{"TestListed", z.TestListed, "test", "127.0.0.2", func(name string) { z.list.Listed = name }},
-		{"TestUnlisted", z.TestUnlisted, "invalid", "127.0.0.1", func(name string) { z.list.Unlisted = []string{name} }},
-	} {
-		point := p.value
-		if point == "" {
-			if point = p.domain; addresses {
-				point = p.addr
-			}
-		}
-		if addr, err := netip.ParseAddr(point); err == nil {
-			p.set(string(dnslist.AppendAddr(nil, addr)))
-		} else if name, err := domain.Normal(point); err == nil {
-			p.set(name)
-		} else if point != "-" {
-			bad(p.field, fmt.Sprintf("%q is nothing a zone lists", point))
-		}
-	}
-}
-
-// clean makes text fit for a reply and a log: printable ASCII on one line, of at
-// most 300 octets.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
-	return s[:min(len(s), 300)]
 }

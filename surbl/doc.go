@@ -15,6 +15,10 @@
 //		log.Print(u.Domain, " ", u.Kind, " ", u.Hidden)
 //	}
 //
+// Lists are of registered domains, of hosts and of addresses, and of hashes: of
+// mail addresses, URLs, the addresses of cryptocurrencies ([Wallet]) and files. What
+// of these no list asks for is not looked for.
+//
 // Extraction reads all text of a message, attached messages, HTML and calendars
 // included, as mail clients show it and browsers follow it; Rich Text and
 // Outlook's winmail.dat too. URIs come with their host in one normal form, the

@@ -4,13 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Extraction bounds an extraction and says what counts as a URI. The zero value
 // of a field means its default, and the zero Extraction is fit for inbound mail.
 type Extraction struct {
-	URIs  int   // kept of one message, the rest counted; 100
+	// URIs are kept of one message, the rest is counted; 100. Where there are more,
+	// those that repeat a registered domain give way to those of others, then the
+	// less telling to the more telling, and of what is equal the first half and the
+	// last ones are kept: nothing is hidden behind a hundred others.
+	URIs  int
 	Parts int   // of a message that are read; 1,000
 	Depth int   // of parts in parts, attached messages included; 8
 	Bytes int64 // of a message that are read; 64 MiB
@@ -18,6 +24,14 @@ type Extraction struct {
 	// Defanged has "hxxp://evil[.]example" read as people write it who do not want
 	// it followed. Nobody follows such a link by accident.
 	Defanged bool
+
+	// Wallets has the addresses of cryptocurrencies looked for, in text and in links;
+	// up to 20 are kept.
+	Wallets bool
+
+	// Files are the sums that are made of what is attached; none by default. Up to 32
+	// files are kept.
+	Files []Sum
 
 	// Suffixes says where domains are registered. Nil is the Public Suffix List as
 	// of golang.org/x/net.
@@ -35,8 +49,15 @@ type Extraction struct {
 
 // Links are what a message links to. The zero Links is a message without any.
 type Links struct {
-	URIs []URI // the most telling first, else in the order of the message
-	More int   // occurrences that Extraction.URIs left no room for
+	URIs    []URI    // the most telling first, else in the order of the message
+	Wallets []Wallet // with Extraction.Wallets, in the order of the message
+	Files   []File   // with Extraction.Files, likewise
+
+	// More counts occurrences there was no room for; Unseen those of them that may
+	// be something else than what there was room for: those of registered domains
+	// that none of URIs has, wallets and files, and of [Lists] whose zones ask for more
+	// than domains also shortened links and mail addresses.
+	More, Unseen int
 
 	// Broken says that the structure of the message could not be read, and that
 	// it was searched as it is.
@@ -54,9 +75,19 @@ type Links struct {
 // Extractor extracts URIs. It is safe for concurrent use.
 type Extractor struct {
 	cfg         Extraction
-	suffixes    *Suffixes
+	suffixes    atomic.Pointer[Suffixes]
 	redirectors map[string][]Redirector
 	windows     sync.Pool
+
+	// What lists ask for, or do not.
+	exempt           map[string]struct{} // domains
+	mailboxes, paths bool                // of mail addresses, and of shorteners, each is something else
+}
+
+// dull reports whether nobody asks about a domain.
+func (x *Extractor) dull(domain string) bool {
+	_, ok := x.exempt[domain]
+	return ok && !x.paths
 }
 
 // NewExtractor reports what is wrong with cfg.
@@ -95,10 +126,14 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 	if cfg.Depth > 64 {
 		return nil, errors.New("surbl: Extraction.Depth: over 64")
 	}
-	x := &Extractor{cfg: cfg, suffixes: cfg.Suffixes, redirectors: make(map[string][]Redirector)}
-	if x.suffixes == nil {
-		x.suffixes = &Suffixes{}
+	for i, sum := range cfg.Files {
+		if int(sum) >= len(sumNames) {
+			return nil, fmt.Errorf("surbl: Extraction.Files[%d]: none there is", i)
+		}
 	}
+	cfg.Files = slices.Clone(cfg.Files)
+	x := &Extractor{cfg: cfg, redirectors: make(map[string][]Redirector)}
+	x.SetSuffixes(cfg.Suffixes)
 	for i, r := range append(DefaultRedirectors(), cfg.Redirectors...) {
 		if r.Host == "" {
 			return nil, fmt.Errorf("surbl: Extraction.Redirectors: number %d has no Host", i)
@@ -107,6 +142,15 @@ func NewExtractor(cfg Extraction) (*Extractor, error) {
 	}
 	x.windows.New = func() any { return &window{c: newCollector(x)} }
 	return x, nil
+}
+
+// SetSuffixes has s say from now on where domains are registered, nil the Public
+// Suffix List as of golang.org/x/net. It may be called while x is in use.
+func (x *Extractor) SetSuffixes(s *Suffixes) {
+	if s == nil {
+		s = &Suffixes{}
+	}
+	x.suffixes.Store(s)
 }
 
 // window is room for one extraction: for what was found, and for text at hand.

@@ -62,7 +62,7 @@ func (x *Extractor) host(written []byte) (h host, ok bool) {
 		h.hidden |= scripts(name)
 	}
 	h.name = name
-	h.domain, h.suffix, h.listed = x.suffixes.registered(name)
+	h.domain, h.suffix, h.listed = x.suffixes.Load().registered(name)
 	return h, true
 }
 

@@ -385,7 +385,7 @@ func (r *reader) rawText(b []byte, i int, last bool) int {
 // endAnchor compares the text of a link with where it leads.
 func (r *reader) endAnchor() {
 	i, from := r.anchor, r.anchorAt
-	r.anchor = -1
+	r.anchor, r.c.pinned = -1, -1
 	if i < 0 || from >= len(r.text) {
 		return
 	}
@@ -413,8 +413,9 @@ func (c *collector) leadsTo(i int, to *named) bool {
 	if strings.Contains(u.Path, to.domain) {
 		return true
 	}
-	for j := max(0, i-maxInside); j < i; j++ { // what was found in it
-		if in := &c.found.URIs[j]; in.Via == u.Host && in.Domain == to.domain {
+	for j := range c.found.URIs { // what was found in it
+		in, before := &c.found.URIs[j], c.places[i].order-c.places[j].order
+		if in.Via == u.Host && in.Domain == to.domain && before-1 < maxInside {
 			return true
 		}
 	}

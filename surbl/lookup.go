@@ -4,15 +4,11 @@ import (
 	"context"
 	"io"
 	"math"
-	"net"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/smtpguard/smtpguard"
-	"github.com/smtpguard/smtpguard/internal/bogon"
 	"github.com/smtpguard/smtpguard/internal/dnslist"
-	"github.com/smtpguard/smtpguard/internal/domain"
 )
 
 // Result is what the lists say of the URIs of a message. The zero Result is that
@@ -25,17 +21,23 @@ type Result struct {
 	Action smtpguard.Action // what the listings do together
 	Score  float64          // the sum of weights
 
+	// Unseen counts what may be listed and was not looked up: Links.Unseen and
+	// Unasked, and 1 for Links.Cut.
+	Unseen int
+
 	Unasked int // questions that Config.Lookups left no room for
 
 	Followed   int          // URIs of Links that are not in the message: others lead there
 	Unfollowed []Unfollowed // URIs that were to be followed
 }
 
-// Listing is one list's word on one URI.
+// Listing is one list's word on one URI, wallet or file.
 type Listing struct {
-	Zone    string // its Name, or that of a Local
-	URI     *URI   // in Result.Links
-	Subject string // what is listed: the domain, host or address
+	Zone    string  // its Name, or that of a Local
+	URI     *URI    // in Result.Links, but for a reverse-path; nil for a wallet or a file
+	Wallet  *Wallet // likewise; nil for others
+	File    *File   // likewise
+	Subject string  // what is listed: the domain, host or address, the wallet, or the sum of a file
 	Answers []netip.Addr
 	Codes   []Code // that the answers have
 }
@@ -57,8 +59,15 @@ func (l *Lists) Message(ctx context.Context, message io.ReadSeeker) (*Result, er
 	return l.Links(ctx, links), nil
 }
 
+// SetSuffixes is that of the Extractor of l.
+func (l *Lists) SetSuffixes(s *Suffixes) { l.extract.SetSuffixes(s) }
+
 // Links looks the URIs of links up in all lists, side by side.
-func (l *Lists) Links(ctx context.Context, links Links) *Result {
+func (l *Lists) Links(ctx context.Context, links Links) *Result { return l.look(ctx, links, "") }
+
+// look is Links, and looks up the reverse-path from, "" for none, where mail
+// addresses are.
+func (l *Lists) look(ctx context.Context, links Links, from string) *Result {
 	res := &Result{Links: links}
 	l.follow(ctx, res)
 	for i := range res.Links.URIs {
@@ -72,23 +81,44 @@ func (l *Lists) Links(ctx context.Context, links Links) *Result {
 		}
 	}
 	q := questions{lists: l, seen: make(map[asked]struct{})}
-	for i := range res.Links.URIs {
+	q.sender(from)
+	q.hashed(&res.Links)
+	for _, i := range order(res.Links.URIs) {
 		q.uri(&res.Links.URIs[i])
 	}
 	q.resolve(ctx)
 	res.Unasked = q.unasked
+	res.Unseen = res.Links.Unseen + q.unasked
+	if res.Links.Cut {
+		res.Unseen++
+	}
 	if len(q.list) > 0 {
+		local := len(res.Listings)
 		answers := l.asker.Ask(ctx, q.list)
 		for i := range answers {
 			a, about := &answers[i], &q.about[i]
 			switch {
 			case a.Err == dnslist.ErrAside:
 			case a.Err != nil:
-				res.Failures = append(res.Failures, Failure{about.zone.Name, about.subject, a.Err})
+				res.Failures = append(res.Failures, Failure{about.zone.Name, about.Subject, a.Err})
 			case a.Set != 0:
-				res.Listings = append(res.Listings, Listing{about.zone.Name, about.uri, about.subject, a.Addrs, about.zone.coded(a.Set)})
+				li := about.Listing
+				li.Zone, li.Answers, li.Codes = about.zone.Name, a.Addrs, about.zone.coded(a.Set)
+				res.Listings = append(res.Listings, li)
 			}
 		}
+		place := func(li *Listing) int { // asked in another order, and told in that of the URIs
+			if li.URI == nil {
+				return -1
+			}
+			for i := range res.Links.URIs {
+				if li.URI == &res.Links.URIs[i] {
+					return i
+				}
+			}
+			return -1
+		}
+		slices.SortStableFunc(res.Listings[local:], func(a, b Listing) int { return place(&a) - place(&b) })
 	}
 	res.Action, res.Score, _ = l.tally(res)
 	return res
@@ -114,157 +144,9 @@ func (z *zone) coded(set dnslist.Set) (codes []Code) {
 	return codes
 }
 
-// asked is what was asked already.
-type asked struct {
-	zone *zone
-	name string
-}
-
-// about is what a question is about.
-type about struct {
-	zone    *zone
-	uri     *URI
-	subject string
-}
-
-// questions are all that is asked about one message.
-type questions struct {
-	lists   *Lists
-	list    []dnslist.Question
-	about   []about
-	seen    map[asked]struct{}
-	unasked int
-	hosts   []*URI // whose addresses are looked up first
-}
-
-// uri adds the questions about u.
-func (q *questions) uri(u *URI) {
-	if _, ok := q.lists.exempt[u.Domain]; ok && u.Mailbox == "" {
-		return
-	}
-	for _, z := range q.lists.zones {
-		if u.Mailbox != "" && z.Lists&Address != 0 {
-			q.add(z, u, u.Mailbox, z.Hash.mailbox(u.Mailbox))
-		}
-		if u.Addr.IsValid() {
-			if z.Lists&Literal != 0 {
-				q.addr(z, u, u.Addr, u.Addr.String())
-			}
-			continue
-		}
-		if _, ok := q.lists.exempt[u.Domain]; ok || !dotted(u.Host) {
-			continue
-		}
-		if z.Lists&Domain != 0 {
-			q.add(z, u, u.Domain, u.Domain)
-		}
-		if z.Lists&Host != 0 {
-			q.add(z, u, u.Host, u.Host)
-		}
-		if z.Lists&(Hosted|Served) != 0 && u.Mailbox == "" && !slices.Contains(q.hosts, u) && len(q.hosts) < maxHosted {
-			q.hosts = append(q.hosts, u)
-		}
-	}
-}
-
-// dotted reports whether a name is of more labels than one: others are local.
-func dotted(name string) bool {
-	for i := range len(name) {
-		if name[i] == '.' {
-			return true
-		}
-	}
-	return false
-}
-
-func (q *questions) addr(z *zone, u *URI, addr netip.Addr, subject string) {
-	if !bogon.Is(addr) {
-		q.add(z, u, subject, string(dnslist.AppendAddr(nil, addr.Unmap())))
-	}
-}
-
-func (q *questions) add(z *zone, u *URI, subject, name string) {
-	key := asked{z, name}
-	if _, ok := q.seen[key]; ok || len(name)+len(z.list.Suffix) > 254 {
-		return
-	}
-	if len(q.list) >= q.lists.cfg.Lookups {
-		q.unasked++
-		return
-	}
-	q.seen[key] = struct{}{}
-	q.list = append(q.list, dnslist.Question{List: &z.list, Name: name})
-	q.about = append(q.about, about{z, u, subject})
-}
-
-const (
-	maxHosted  = 20 // hosts of one message whose addresses are looked up
-	maxServers = 4  // name servers of one domain
-	maxAddrs   = 8  // addresses of one host
-)
-
-// resolve looks up the addresses of hosts and of their name servers, and adds
-// the questions about those. What cannot be found is not asked about.
-func (q *questions) resolve(ctx context.Context) {
-	if len(q.hosts) == 0 {
-		return
-	}
-	l := q.lists
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	var hosted, served Subject
-	for _, z := range l.zones {
-		hosted |= z.Lists & Hosted
-		served |= z.Lists & Served
-	}
-	type found struct{ hosted, served []netip.Addr }
-	all := make([]found, len(q.hosts))
-	var group sync.WaitGroup
-	for i, u := range q.hosts {
-		group.Go(func() {
-			defer func() { _ = recover() }() // what the resolver panicked at is not asked about
-			if hosted != 0 {
-				all[i].hosted = l.addresses(ctx, u.Host)
-			}
-			if served != 0 {
-				servers, _ := l.servers.LookupNS(ctx, u.Domain+".")
-				for _, ns := range servers[:min(len(servers), maxServers)] {
-					if name, err := domain.Normal(ns.Host); err == nil {
-						all[i].served = append(all[i].served, l.addresses(ctx, name)...)
-					}
-				}
-			}
-		})
-	}
-	group.Wait()
-	for i, u := range q.hosts {
-		for _, z := range l.zones {
-			if z.Lists&Hosted != 0 {
-				for _, addr := range all[i].hosted {
-					q.addr(z, u, addr, addr.String()+" of "+u.Host)
-				}
-			}
-			if z.Lists&Served != 0 {
-				for _, addr := range all[i].served {
-					q.addr(z, u, addr, addr.String()+" that serves "+u.Domain)
-				}
-			}
-		}
-	}
-}
-
-func (l *Lists) addresses(ctx context.Context, host string) []netip.Addr {
-	addrs, err := l.cfg.Resolver.LookupNetIP(ctx, "ip4", host+".")
-	if err != nil {
-		return nil
-	}
-	return addrs[:min(len(addrs), maxAddrs)]
-}
-
-var _ NameServers = (*net.Resolver)(nil)
-
 // tally is what the listings do together, and the one that counts most: each
-// code of each zone once, however many URIs have it.
+// code of each zone once, however many URIs have it. There is none where what was
+// not looked up counts most.
 func (l *Lists) tally(res *Result) (action smtpguard.Action, score float64, decider *Listing) {
 	type once struct{ zone, answer, means string }
 	seen := make(map[once]bool)
@@ -283,10 +165,16 @@ func (l *Lists) tally(res *Result) (action smtpguard.Action, score float64, deci
 			action = max(action, c.Action)
 		}
 	}
+	if res.Unseen > 0 {
+		score += l.cfg.Unseen.Weight
+		if l.cfg.Unseen.Action > action {
+			action, decider = l.cfg.Unseen.Action, nil
+		}
+	}
 	score = math.Round(score*1e6) / 1e6 // without what binary fractions add
 	limits := &l.cfg.Limits
 	switch {
-	case decider == nil:
+	case len(res.Listings) == 0 && res.Unseen == 0:
 	case limits.Reject != 0 && score >= limits.Reject:
 		action = max(action, smtpguard.Reject)
 	case limits.Defer != 0 && score >= limits.Defer:

@@ -101,7 +101,7 @@ func TestHashes(t *testing.T) {
 	}{
 		{surbl.Hash{}, "a@evil.com", "923fac6d980474ff00951e21aa4a1abd6eafc9ff"},
 		{surbl.Hash{}, "J.o.hn+tag@GoogleMail.com", "9025f6f4ea9e9609ab7cb6fb79e6ae83112be4f8"},
-		{surbl.Hash{SHA256: true, Base32: true}, "a@evil.com", "vjetzjew6nsflj6f3lgkxkrkzgrgj3ix6tepg4n5pnmd3xkk63ma"},
+		{surbl.Hash{Sum: surbl.SHA256, Base32: true}, "a@evil.com", "vjetzjew6nsflj6f3lgkxkrkzgrgj3ix6tepg4n5pnmd3xkk63ma"},
 		{surbl.Hash{Length: 12}, "a@evil.com", "923fac6d9804"},
 	} {
 		w := &world{a: map[string]string{}}
@@ -176,18 +176,24 @@ func TestHealth(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		synctest.Wait()
 		count(1)
-		w.set("evil.com.l.example", "servfail")
+		both := func(answer string) { // for what is looked up, and for the test that a doubt has made
+			w.set("evil.com.l.example", answer)
+			w.set("test.l.example", answer)
+		}
+		both("servfail")
 		for range 3 {
 			look(t, l, "evil.com")
 		}
-		w.set("evil.com.l.example", "127.0.0.2")
+		synctest.Wait()
+		both("127.0.0.2")
 		count(0)
 		time.Sleep(20 * time.Minute)
 		synctest.Wait()
 		count(1)
-		w.set("evil.com.l.example", "127.255.255.254")
+		both("127.255.255.254")
 		look(t, l, "evil.com")
-		w.set("evil.com.l.example", "127.0.0.2")
+		synctest.Wait()
+		both("127.0.0.2")
 		count(0)
 		w.set("invalid.l.example", "127.0.0.2") // lists the world
 		time.Sleep(20 * time.Minute)
@@ -197,8 +203,9 @@ func TestHealth(t *testing.T) {
 		<-done
 		want := []string{
 			"l.example is set aside: does not list what is always listed: it is dead, or not answering us", "l.example is taken back",
-			"l.example is set aside: lookup l.example: server misbehaving asking for evil.com.l.example.", "l.example is taken back",
+			"l.example is set aside: server misbehaving asking for evil.com.l.example.", "l.example is taken back",
 			"l.example is set aside: answers 127.255.255.254: asked through a public resolver, or one whose owner cannot be told",
+			"l.example is set aside: lists the world: invalid among it",
 		}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q", told)
@@ -257,7 +264,7 @@ func TestNew(t *testing.T) {
 		"Config.Zones[0].Codes[0].Answer":    zone(func(z *surbl.Zone) { z.Codes = []surbl.Code{{Answer: "1.2.3.4"}} }),
 		"Config.Zones[0].Codes[0].Reply":     zone(func(z *surbl.Zone) { z.Codes = []surbl.Code{{Answer: "127.0.0.2", Reply: "{x}"}} }),
 		"Config.Zones[0].Refusals[0].Answer": zone(func(z *surbl.Zone) { z.Refusals = []surbl.Refusal{{Answer: "x"}} }),
-		"Config.Zones[0].Hash.Length":        zone(func(z *surbl.Zone) { z.Lists, z.Hash.SHA256 = surbl.Address, true }),
+		"Config.Zones[0].Hash.Length":        zone(func(z *surbl.Zone) { z.Lists, z.Hash.Sum = surbl.Address, surbl.SHA256 }),
 		"Config.Zones[0].TestListed":         zone(func(z *surbl.Zone) { z.TestListed = "a b" }),
 		"Config.Zones[1].Name":               {Resolver: &world{}, Zones: []surbl.Zone{surbl.SURBL(), surbl.SURBL()}},
 		"Config.Exempt[0]":                   {Resolver: &world{}, Zones: []surbl.Zone{surbl.SURBL()}, Exempt: []string{"a b"}},

@@ -196,6 +196,8 @@ func filename(h *message.Header, params map[string]string) string {
 // leaf reads what holds no parts: as HTML, as text, or not at all where it is
 // neither.
 func (s *scan) leaf(body io.Reader, kind string, params map[string]string, name string) {
+	body, done := s.file(body, kind, name)
+	defer done()
 	n, err := fill(body, s.w.raw[:], 0)
 	head := s.w.raw[:n]
 	if d, i := s.decoder(kind, name, head); d != nil {

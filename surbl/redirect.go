@@ -28,9 +28,13 @@ const (
 	Proofpoint2                // "-" for "%", "_" for "/"
 	Proofpoint3                // between "__" and "__;", with one slash behind the scheme at times
 	Base64                     // in the alphabet for URLs, behind two characters
+	Underscores                // between two "___", likewise
 )
 
-// DefaultRedirectors are large redirectors and shorteners, as of 2026.
+// DefaultRedirectors are large redirectors, the rewriters of links of large
+// filters, and shorteners: as of November 2026, next to the shorteners that
+// SpamAssassin 4.0, rspamd 3.4 and Spamhaus' plug-in of 2023 name. What leads
+// elsewhere with a whole URI in its own needs no entry.
 func DefaultRedirectors() []Redirector {
 	list := []Redirector{
 		{Host: "google.com", Params: []string{"q", "url", "adurl", "u"}, Prefixes: []string{"/amp/s/", "/amp/"}},
@@ -52,6 +56,11 @@ func DefaultRedirectors() []Redirector {
 		{Host: "linkprotect.cudasvc.com", Params: []string{"a"}},
 		{Host: "clicktime.symantec.com", Params: []string{"u"}},
 		{Host: "protect.checkpoint.com", Params: []string{"u"}},
+		{Host: "protect.checkpoint.com", Prefixes: []string{"/v2/"}, Writing: Underscores},
+		{Host: "url.avanan.click", Prefixes: []string{"/v2/"}, Writing: Underscores},
+		{Host: "mimecast.com", Params: []string{"domain"}},
+		{Host: "mimecastprotect.com", Params: []string{"domain"}},
+		{Host: "protection.sophos.com", Params: []string{"d"}},
 		{Host: "urldefense.proofpoint.com", Params: []string{"u"}, Writing: Proofpoint2},
 		{Host: "urldefense.com", Prefixes: []string{"/v3/__"}, Writing: Proofpoint3},
 		{Host: "web.archive.org", Prefixes: []string{"/web/"}},
@@ -59,14 +68,24 @@ func DefaultRedirectors() []Redirector {
 		{Host: "href.li", Prefixes: []string{"/?"}},
 		{Host: "anonym.to", Prefixes: []string{"/?"}},
 	}
-	for _, host := range []string{"bit.ly", "bitly.com", "j.mp", "t.co", "tinyurl.com", "goo.gl", "ow.ly", "is.gd", "v.gd", "buff.ly", "rebrand.ly",
-		"cutt.ly", "rb.gy", "t.ly", "s.id", "shorturl.at", "tiny.cc", "lnkd.in", "fb.me", "youtu.be", "wp.me", "db.tt", "aka.ms", "amzn.to", "qr.ae",
-		"bl.ink", "short.io", "shorte.st", "adf.ly", "u.to", "clck.ru", "vk.cc", "dlvr.it", "ift.tt", "trib.al", "soo.gd", "urlz.fr", "kutt.it",
-		"t.me", "linktr.ee", "qrco.de", "page.link", "app.link", "onelink.me", "smarturl.it", "x.co", "zpr.io", "chilp.it"} {
+	for host := range strings.FieldsSeq(shorteners) {
 		list = append(list, Redirector{Host: host})
 	}
 	return list
 }
+
+// shorteners are hosts whose paths are names for URIs elsewhere.
+const shorteners = `
+		0rz.tw 2.gp 4sq.com abre.ai adf.ly aka.ms alturl.com amzn.com amzn.to app.goo.gl app.link b.link b23.ru binged.it
+		bit.do bit.ly bitly.com bitly.ws bizj.us bl.ink bom.so buff.ly chilp.it clck.ru cleanuri.com conta.cc cutt.ly dai.ly
+		db.tt did.li dik.si disq.us dlvr.it doiop.com eepurl.com fb.me flic.kr gg.gg ggle.io goo.gl goo.su grabify.link
+		han.gl hop.kz htl.li huff.to ift.tt inx.lv iqy.im is.gd j.mp kortlink.dk kurl.no kutt.it lihi2.cc lil.ge lin.ee
+		linktr.ee ln.run lnk.sk lnkd.in lnkiy.in m1s.it me-qr.com mub.me n9.cl onelink.me ouo.io ow.ly owl.li p.asia
+		page.link ppt.cc pxlme.me qr.ae qrco.de rb.gy rebrand.ly reurl.cc rotf.lol s.free.fr s.id s.lu sha.lk shar.es
+		shln.me short.gy short.io shorte.st shortn.me shorturl.ac shorturl.asia shorturl.at shrinke.me shrtco.de slidesha.re
+		smarturl.it snip.ly soo.gd surl.li t.co t.ly t.me tiny.cc tiny.one tiny.pl tinylink.in tinyurl.com tny.im to.sv
+		trib.al tyl.ke u.nu u.to uclck.ru url.ie urlcut.com urlday.cc urlis.net urly.it urlz.at urlz.fr urlzs.com v.gd vk.cc
+		vk.sv vo.la wa.me wp.me x.co x.gd youtu.be zpr.io zurl.ws`
 
 // redirector is what is known of one host.
 type redirector struct {
@@ -98,8 +117,12 @@ func (c *collector) inner(p *pieces, n *named, depth int) {
 	if depth >= maxInside || len(p.path) < 4 {
 		return
 	}
+	whole := false
 	for i := range n.data.rules {
-		c.known(p, n, &n.data.rules[i], depth)
+		whole = c.known(p, n, &n.data.rules[i], depth) || whole
+	}
+	if whole {
+		return
 	}
 	if !bytes.Contains(p.path, []byte("//")) && !bytes.Contains(p.path, []byte("%")) && !bytes.Contains(p.path, []byte(`:\`)) {
 		return
@@ -115,24 +138,29 @@ func (c *collector) inner(p *pieces, n *named, depth int) {
 	}
 }
 
-// known takes the targets of a known redirector.
-func (c *collector) known(p *pieces, n *named, r *Redirector, depth int) {
+// known takes the targets of a known redirector. It reports whether all that is
+// behind the host is one.
+func (c *collector) known(p *pieces, n *named, r *Redirector, depth int) (whole bool) {
 	for _, prefix := range r.Prefixes {
 		rest, ok := bytes.CutPrefix(p.path, []byte(prefix))
 		if !ok {
 			continue
 		}
-		if r.Writing == Proofpoint3 {
+		switch r.Writing {
+		case Underscores:
+			_, rest, _ = bytes.Cut(rest, []byte("___"))
+			rest, _, _ = bytes.Cut(rest, []byte("___"))
+			rest = twoSlashes(rest)
+		case Proofpoint3:
 			rest, _, _ = bytes.Cut(rest, []byte("__;"))
-			if colon := bytes.IndexByte(rest, ':'); colon > 0 && colon+2 < len(rest) && rest[colon+2] != '/' {
-				rest = append(append(append([]byte(nil), rest[:colon+1]...), '/'), rest[colon+1:]...)
-			}
+			rest = twoSlashes(rest)
 		}
 		c.target(rest, p, n, depth, true)
+		whole = true
 	}
 	_, query, ok := bytes.Cut(p.path, []byte("?"))
 	if !ok || len(r.Params) == 0 {
-		return
+		return whole
 	}
 	for range maxParams {
 		param, after, more := bytes.Cut(query, []byte("&"))
@@ -143,10 +171,21 @@ func (c *collector) known(p *pieces, n *named, r *Redirector, depth int) {
 			}
 		}
 		if !more {
-			return
+			break
 		}
 		query = after
 	}
+	return whole
+}
+
+// twoSlashes is b with two slashes behind the scheme, of which a mail client may
+// have made one.
+func twoSlashes(b []byte) []byte {
+	colon := bytes.IndexByte(b, ':')
+	if colon <= 0 || colon+2 >= len(b) || b[colon+2] == '/' {
+		return b
+	}
+	return append(append(append([]byte(nil), b[:colon+1]...), '/'), b[colon+1:]...)
 }
 
 // read undoes what percent decoding does not.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
@@ -14,8 +15,7 @@ import (
 // Suffixes says below which names domains are registered. The zero Suffixes is
 // the Public Suffix List as of golang.org/x/net; do not copy one after use.
 //
-//	suffixes := new(surbl.Suffixes)
-//	err := suffixes.AddLevels(f) // SURBL's two-level-tlds, then its three-level-tlds
+//	suffixes, err := surbl.ReadSuffixFiles("", "two-level-tlds", "three-level-tlds")
 type Suffixes struct {
 	rules map[string]rule // nil is x/net's
 	more  map[string]struct{}
@@ -63,9 +63,45 @@ func ReadSuffixes(r io.Reader) (*Suffixes, error) {
 	return s, nil
 }
 
+// ReadSuffixFiles reads the Public Suffix List from a file, "" for that of
+// golang.org/x/net, and levels as AddLevels does. To have changed files count,
+// call it again, and Lists.SetSuffixes.
+func ReadSuffixFiles(list string, levels ...string) (s *Suffixes, err error) {
+	s = new(Suffixes)
+	if list != "" {
+		err = readFile(list, func(r io.Reader) error {
+			s, err = ReadSuffixes(r)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range levels {
+		if err := readFile(name, s.AddLevels); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func readFile(name string, read func(io.Reader) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("surbl: suffixes: %w", err)
+	}
+	defer f.Close()
+	if err := read(f); err != nil {
+		return fmt.Errorf("%w, in %s", err, name)
+	}
+	return nil
+}
+
 // AddLevels adds names below which domains count as registered, one a line, "#"
-// beginning a comment: SURBL's two- and three-level lists
-// (https://www.surbl.org/tld). Call it before use.
+// beginning a comment: SURBL's lists of them, at
+// http://www.surbl.org/tld/two-level-tlds and http://www.surbl.org/tld/three-level-tlds.
+// They come without a licence to pass them on, so that none is built in; SURBL
+// asks not to fetch them more than once a day. Call it before use.
 func (s *Suffixes) AddLevels(r io.Reader) error {
 	if s.more == nil {
 		s.more = make(map[string]struct{})

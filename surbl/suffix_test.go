@@ -3,6 +3,7 @@ package surbl
 import (
 	"bufio"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -83,6 +84,65 @@ func TestLevels(t *testing.T) {
 		got, _ := s.Registered("www.some-site." + name)
 		if got != "some-site."+name && got != "www.some-site."+name { // where the list has it deeper
 			t.Errorf("www.some-site.%s: %s", name, got)
+		}
+	}
+}
+
+// Files that are read again count from then on, also for who extracts meanwhile.
+func TestSuffixFiles(t *testing.T) {
+	dir := t.TempDir()
+	list, levels := filepath.Join(dir, "list"), filepath.Join(dir, "levels")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(list, "com\nuk\nco.uk\n")
+	write(levels, "# SURBL\nfree.com\n")
+	x, err := NewExtractor(Extraction{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain := func() string { return x.Text([]byte("http://www.some.free.com/")).URIs[0].Domain }
+	if got := domain(); got != "free.com" {
+		t.Errorf("without files: %s", got)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100 {
+			domain()
+		}
+	}()
+	for _, want := range []string{"some.free.com", "free.com", "some.free.com"} {
+		if want == "free.com" {
+			write(levels, "")
+		} else {
+			write(levels, "free.com\n")
+		}
+		s, err := ReadSuffixFiles(list, levels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.SetSuffixes(s)
+		if got := domain(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	<-done
+	x.SetSuffixes(nil)
+	if got := domain(); got != "free.com" {
+		t.Errorf("without files again: %s", got)
+	}
+	write(levels, "a b\n")
+	for want, names := range map[string][2]string{"no such file": {"", filepath.Join(dir, "none")}, "line 1": {"", levels}, "none, in ": {os.DevNull, ""}} {
+		var more []string
+		if names[1] != "" {
+			more = append(more, names[1])
+		}
+		if _, err := ReadSuffixFiles(names[0], more...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", names, err, want)
 		}
 	}
 }

@@ -39,6 +39,9 @@ var classes = func() (t [256]uint8) {
 // text takes the URIs of text. What is cut off at either end of it must be
 // white space.
 func (c *collector) text(b []byte) {
+	if c.x.cfg.Wallets {
+		c.wallets(b)
+	}
 	if c.x.cfg.Defanged && !c.strict {
 		c.defanged(b)
 		return

@@ -30,7 +30,7 @@ type URI struct {
 	// Via is the host of the redirector that has this URI inside it; "" for others.
 	Via string
 
-	Part   int   // 0 is the message's own header section, 1 the first part that holds text
+	Part   int   // 0 is the message's own header section, 1 the first part that holds text, -1 the reverse-path
 	Offset int64 // into the decoded part, in octets; of the nearest run of text for what HTML shows
 	Times  int   // how often it stood
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
+	"github.com/smtpguard/smtpguard/surbl"
 	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
@@ -297,6 +298,13 @@ type URILists struct {
 		Defer      float64 `yaml:"defer"`
 		Reject     float64 `yaml:"reject"`
 	} `yaml:"limits"`
+	Unseen struct {
+		Weight float64 `yaml:"weight"`
+		Action action  `yaml:"action"`
+	} `yaml:"unseen"`
+	Suffixes string   `yaml:"suffixes"`
+	Levels   []string `yaml:"levels"`
+
 	Exempt []string `yaml:"exempt"`
 	PDF    bool     `yaml:"pdf"`
 	QR     bool     `yaml:"qr"`
@@ -305,11 +313,23 @@ type URILists struct {
 
 // URIZone is one of them.
 type URIZone struct {
-	Name   string `yaml:"name"`
-	Preset string `yaml:"preset"`
-	Domain string `yaml:"domain"`
-	Key    string `yaml:"key"`
-	Codes  []Code `yaml:"codes"`
+	Name   string       `yaml:"name"`
+	Preset string       `yaml:"preset"`
+	Domain string       `yaml:"domain"`
+	Key    string       `yaml:"key"`
+	Prefix string       `yaml:"prefix"`
+	Lists  []uriSubject `yaml:"lists"`
+	Hash   struct {
+		Sum    uriSum  `yaml:"sum"`
+		Base32 bool    `yaml:"base32"`
+		Length count   `yaml:"length"`
+		URL    urlForm `yaml:"url"`
+	} `yaml:"hash"`
+	Test struct {
+		Listed   string `yaml:"listed"`
+		Unlisted string `yaml:"unlisted"`
+	} `yaml:"test"`
+	Codes []Code `yaml:"codes"`
 }
 
 // Code is what an answer of a zone means.
@@ -375,6 +395,9 @@ type (
 	away        redisstore.Away
 	level       tlsconf.Level
 	zoneKind    dnsbl.Kind
+	uriSubject  surbl.Subject
+	uriSum      surbl.Sum
+	urlForm     surbl.URLForm
 	action      smtpguard.Action
 )
 

@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 	want.Signing.By = byFrom
 	want.Reports.Aggregate = Aggregate{Period: duration(24 * time.Hour), Jitter: duration(time.Hour)}
 	want.Reports.Failure = Failures{Fields: []string{}, PerDomain: 10, Total: 240}
-	want.URILists.Zones, want.URILists.Exempt = []URIZone{}, []string{}
+	want.URILists.Zones, want.URILists.Exempt, want.URILists.Levels = []URIZone{}, []string{}, []string{}
 	want.Identity = Identity{Check: off, Addresses: []network{}, Rules: map[string]action{}}
 	want.Resolver = Resolver{Entries: 100_000, Octets: 64 << 20}
 	want.Resolver.Budget.Queries, want.Resolver.Budget.Time, want.Resolver.Budget.Octets = 200, duration(20*time.Second), 1<<20
@@ -256,7 +256,12 @@ func TestBadFiles(t *testing.T) {
 		"reports: {email: a@b.example, aggregate: {period: 7h}}":                            `1:51: reports.aggregate.period: not a part of a day`,
 		"authentication: {mode: none}\nreports: {email: a@b.example}":                       `reports: nothing is found that could be reported`,
 		"identity: {check: enforce, rules: {odd: reject}}":                                  `1:35: identity.rules: `,
-		"uri-lists: {zones: [{preset: zen}]}":                                               `uri-lists.zones[0]: "zen" is none of spamhaus-dbl, surbl, uribl`,
+		"uri-lists: {zones: [{preset: zen}]}":                                               `uri-lists.zones[0]: "zen" is none of msbl-ebl, spamhaus-dbl, spamhaus-hbl,`,
+		"uri-lists: {zones: [{preset: spamhaus-hbl, key: k, lists: [url]}]}":                `uri-lists.zones[0]: "spamhaus-hbl" are several lists`,
+		"uri-lists: {zones: [{domain: a.example, lists: [links]}]}":                         `uri-lists.zones[0].lists[0]: "links" is none of address, domain,`,
+		"uri-lists: {zones: [{domain: a.example, hash: {sum: md6}}]}":                       `uri-lists.zones[0].hash.sum: "md6" is none of md5, sha1, sha256`,
+		"uri-lists: {zones: [{domain: a.example, lists: [file], hash: {sum: sha256}}]}":     `uri-lists.zones[0]: `,
+		"uri-lists: {zones: [{preset: surbl}, {preset: surbl}]}":                            `uri-lists: `,
 		"uri-lists: {zones: [{name: a}]}":                                                   `uri-lists.zones[0]: `,
 		"dns-lists: {zones: [{preset: zen}]}":                                               `dns-lists.zones[0]: "zen" is none of barracuda,`,
 		"dns-lists: {zones: [{domain: bl.example}]}":                                        `dns-lists.zones[0]: `,
@@ -299,4 +304,7 @@ func TestCheck(t *testing.T) {
 	cfg.Auth.Passwords = ""
 	cfg.Auth.Authorities = "server.yaml"
 	fails("auth.authorities: server.yaml has no certificate")
+	cfg.Auth.Authorities = ""
+	cfg.URILists.Zones, cfg.URILists.Levels = []URIZone{{Preset: "surbl"}}, []string{"/nonexistent/levels"}
+	fails("/nonexistent/levels")
 }

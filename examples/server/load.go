@@ -20,6 +20,7 @@ import (
 	"github.com/smtpguard/smtpguard/dnsbl"
 	"github.com/smtpguard/smtpguard/limiter"
 	"github.com/smtpguard/smtpguard/limiter/redisstore"
+	"github.com/smtpguard/smtpguard/surbl"
 	"github.com/smtpguard/smtpguard/tlsconf"
 )
 
@@ -269,6 +270,28 @@ func (a *away) UnmarshalYAML(n ast.Node) error {
 func (k *zoneKind) UnmarshalYAML(n ast.Node) error {
 	return word(n, k, map[string]zoneKind{
 		"ipv4": zoneKind(dnsbl.IPv4), "ipv6": zoneKind(dnsbl.IPv6), "domains": zoneKind(dnsbl.Domains),
+	})
+}
+
+func (s *uriSubject) UnmarshalYAML(n ast.Node) error {
+	return word(n, s, map[string]uriSubject{
+		"domain": uriSubject(surbl.Domain), "host": uriSubject(surbl.Host), "literal": uriSubject(surbl.Literal),
+		"hosted": uriSubject(surbl.Hosted), "served": uriSubject(surbl.Served), "address": uriSubject(surbl.Address),
+		"url": uriSubject(surbl.URL), "wallet": uriSubject(surbl.Crypto), "file": uriSubject(surbl.Attached),
+	})
+}
+
+func (s *uriSum) UnmarshalYAML(n ast.Node) error {
+	words := make(map[string]uriSum)
+	for _, x := range []surbl.Sum{surbl.SHA1, surbl.SHA256, surbl.MD5} {
+		words[x.String()] = uriSum(x)
+	}
+	return word(n, s, words)
+}
+
+func (f *urlForm) UnmarshalYAML(n ast.Node) error {
+	return word(n, f, map[string]urlForm{
+		"host-path": urlForm(surbl.HostPath), "shorteners": urlForm(surbl.Shorteners), "spamhaus": urlForm(surbl.Spamhaus),
 	})
 }
 

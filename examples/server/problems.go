@@ -155,16 +155,7 @@ func (cfg *Config) dnsProblems(bad func(string, ...any)) {
 	} else if _, err := newIdentity(cfg, new(net.Resolver)); err != nil {
 		bad(short(err), "identity", "rules")
 	}
-	for i := range cfg.URILists.Zones {
-		one := URILists{Zones: cfg.URILists.Zones[i : i+1]}
-		uc, err := one.config(new(net.Resolver))
-		if err == nil {
-			_, err = surbl.New(uc)
-		}
-		if err != nil {
-			bad(short(err), "uri-lists", "zones", i)
-		}
-	}
+	cfg.uriProblems(bad)
 	fine := true
 	for i := range cfg.DNSLists.Zones {
 		one := DNSLists{Zones: cfg.DNSLists.Zones[i : i+1]}
@@ -220,6 +211,27 @@ func (l *List) problems(quiet *slog.Logger, i int, bad func(string, ...any), all
 	}
 	if err := l.config("", quiet).Validate(); err != nil {
 		bad(short(err))
+	}
+}
+
+// uriProblems are those of lists of links.
+func (cfg *Config) uriProblems(bad func(string, ...any)) {
+	fine := len(cfg.URILists.Zones) > 0
+	for i := range cfg.URILists.Zones {
+		one := URILists{Zones: cfg.URILists.Zones[i : i+1]}
+		uc, err := one.config(new(net.Resolver))
+		if err == nil {
+			_, err = surbl.New(uc)
+		}
+		if err != nil {
+			fine = false
+			bad(short(err), "uri-lists", "zones", i)
+		}
+	}
+	if uc, err := cfg.URILists.config(new(net.Resolver)); err == nil && fine {
+		if _, err := surbl.New(uc); err != nil { // of all zones together, or of the limits
+			bad(short(err), "uri-lists")
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ var table = []row{
 	{"limiter/storetest", []string{"limiter", "internal/..."}, nil},
 	{"blocklist", []string{".", "internal/..."}, []string{goSMTP}},
 	{"dnsbl", []string{".", "internal/..."}, []string{goSMTP}},
-	{"surbl", []string{".", "internal/..."}, []string{goSMTP, "github.com/emersion/go-message", "golang.org/x/net", "golang.org/x/text"}},
+	{"surbl", []string{".", "internal/..."}, []string{goSMTP, "github.com/emersion/go-message", "golang.org/x/crypto/sha3", "golang.org/x/net", "golang.org/x/text"}},
 	{"outbound", []string{".", "internal/..."}, []string{goSMTP}},
 	{"tlsconf", []string{".", "internal/..."}, []string{goSMTP, "golang.org/x/crypto"}},
 	{"captcha", []string{"internal/..."}, nil},

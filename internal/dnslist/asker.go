@@ -3,9 +3,7 @@ package dnslist
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,33 +26,16 @@ type EachResolver interface {
 // after first use.
 type Asker struct {
 	Resolver Resolver      // an EachResolver is used as such
-	Timeout  time.Duration // of one Ask
+	Timeout  time.Duration // of one Ask or Each
 	Pending  int           // questions under way, beyond which none is asked
 	Errors   int           // failures in a row until a list is set aside
-	Retry    time.Duration // how long it is
+	Retry    time.Duration // how long it is, at first
 	Every    time.Duration // between two tests by Run; 0 or less: none
 
-	// Told hears of a list set aside, and with "" of one taken back.
-	Told func(l *List, why string)
+	// Told hears of a list that stands otherwise than before.
+	Told func(Change)
 
 	busy atomic.Int64
-}
-
-// List is a list that is asked, and what is known of its health. Do not copy it.
-type List struct {
-	Name   string
-	Suffix string // behind what is asked for: ".multi.surbl.org."
-	Secret string // in Suffix, kept out of errors
-	Codes  Codes
-
-	Listed   string   // name without Suffix that is always listed, "" for none
-	Unlisted []string // names that never are
-
-	until atomic.Int64 // Unix nanoseconds up to which it is set aside
-	fails atomic.Int64 // in a row
-
-	mu    sync.Mutex
-	aside bool // and not taken back
 }
 
 // Question is one name to ask one list about.
@@ -78,8 +59,10 @@ var (
 	// ErrBusy is the error of a question for which too many others were under way.
 	ErrBusy = errors.New("too many questions under way")
 
-	errPanicked = errors.New("the resolver panicked")
-	errExited   = errors.New("the resolver did not answer")
+	// ErrPanicked and ErrExited are the errors of a resolver that ended without an
+	// answer.
+	ErrPanicked = errors.New("the resolver panicked")
+	ErrExited   = errors.New("the resolver did not return")
 )
 
 // Ask asks all questions at once. It returns when all are answered, or when ctx
@@ -87,81 +70,93 @@ var (
 func (a *Asker) Ask(ctx context.Context, questions []Question) []Answer {
 	answers := make([]Answer, len(questions))
 	var asked []int
-	now := time.Now().UnixNano()
+	var hosts []string
 	for i, q := range questions {
-		if q.List.until.Load() > now {
+		if q.List.Aside() {
 			answers[i].Err = ErrAside
 			continue
 		}
 		asked = append(asked, i)
+		hosts = append(hosts, q.Name+q.List.Suffix)
 	}
-	n := int64(len(asked))
-	if n == 0 {
-		return answers
-	}
-	if a.busy.Add(n) > int64(a.Pending) {
-		a.busy.Add(-n)
-		for _, i := range asked {
-			answers[i].Err = ErrBusy
+	heard := make([]bool, len(asked))
+	take := func(k int, addrs []netip.Addr, err error) bool {
+		if k < 0 || k >= len(heard) || heard[k] {
+			return true
 		}
-		return answers
-	}
-	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
-	defer cancel()
-	hosts := make([]string, n)
-	for k, i := range asked {
-		hosts[k] = questions[i].Name + questions[i].List.Suffix
-	}
-	heard := make([]bool, n)
-	take := func(k int, addrs []netip.Addr, err error) {
 		heard[k] = true
-		i := asked[k]
-		answers[i] = questions[i].List.read(addrs, err)
-		a.judge(questions[i].List, answers[i].Err)
+		got, l := &answers[asked[k]], questions[asked[k]].List
+		if got.Set, got.Err = l.Read(addrs, err); err == nil {
+			got.Addrs = addrs
+		}
+		a.Judge(l, got.Err)
+		return true
 	}
-	a.lookup(ctx, hosts, take)
-	for k := range heard {
-		if !heard[k] {
-			err := ctx.Err()
-			if err == nil {
-				err = errExited
-			}
-			take(k, nil, err)
+	missing := a.Each(ctx, hosts, take)
+	for k, i := range asked {
+		switch {
+		case missing == ErrBusy:
+			answers[i].Err = ErrBusy
+		case !heard[k]:
+			take(k, nil, missing)
 		}
 	}
 	return answers
 }
 
-// lookup asks for all hosts, and tells of each that was answered while it ran,
-// once and one at a time.
-func (a *Asker) lookup(ctx context.Context, hosts []string, take func(k int, addrs []netip.Addr, err error)) {
+// Each asks for the addresses of all hosts at once. It calls answer with the place
+// of each, as EachResolver does, until that returns false; a place that is none, or
+// was answered, is the fault of the resolver. Hosts it did not answer are the
+// caller's to know, and have the error that Each returns: ErrBusy, with
+// which none was asked for, an error of ctx or of Timeout, ErrPanicked or ErrExited.
+func (a *Asker) Each(ctx context.Context, hosts []string, answer func(i int, addrs []netip.Addr, err error) bool) error {
 	n := int64(len(hosts))
-	if each, ok := a.Resolver.(EachResolver); ok {
-		heard := make([]bool, n)
-		defer a.busy.Add(-n)
-		defer func() { _ = recover() }() // what is missing is an error of its own
-		each.LookupEach(ctx, hosts, func(k int, addrs []netip.Addr, err error) bool {
-			if k >= 0 && k < len(hosts) && !heard[k] {
-				heard[k] = true
-				take(k, addrs, err)
-			}
-			return true
-		})
-		return
+	if n == 0 {
+		return nil
 	}
+	if a.busy.Add(n) > int64(a.Pending) {
+		a.busy.Add(-n)
+		return ErrBusy
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
+	defer cancel()
+	if each, ok := a.Resolver.(EachResolver); ok {
+		defer a.busy.Add(-n)
+		return together(ctx, each, hosts, answer)
+	}
+	return a.apart(ctx, hosts, answer)
+}
+
+// together has the resolver ask for everything at once.
+func together(ctx context.Context, resolver EachResolver, hosts []string, answer func(i int, addrs []netip.Addr, err error) bool) (missing error) {
+	missing = ErrExited
+	defer func() {
+		if recover() != nil {
+			missing = ErrPanicked
+		}
+		if err := ctx.Err(); err != nil {
+			missing = err
+		}
+	}()
+	resolver.LookupEach(ctx, hosts, answer)
+	return missing
+}
+
+// apart asks for each host in a goroutine of its own.
+func (a *Asker) apart(ctx context.Context, hosts []string, answer func(i int, addrs []netip.Addr, err error) bool) error {
 	type result struct {
-		k     int
+		i     int
 		addrs []netip.Addr
 		err   error
 	}
-	results := make(chan result, n) // room for those that nobody awaits
-	for k, host := range hosts {
+	results := make(chan result, len(hosts)) // room for those that nobody awaits
+	for i, host := range hosts {
 		go func() {
-			r := result{k: k, err: errExited} // should the resolver leave by runtime.Goexit
+			r := result{i: i, err: ErrExited} // should the resolver leave by runtime.Goexit
 			defer func() {
 				a.busy.Add(-1)
 				if recover() != nil {
-					r.err = errPanicked
+					r.err = ErrPanicked
 				}
 				results <- r
 			}()
@@ -171,80 +166,17 @@ func (a *Asker) lookup(ctx context.Context, hosts []string, take func(k int, add
 	for range hosts {
 		select {
 		case r := <-results:
-			take(r.k, r.addrs, r.err)
+			if !answer(r.i, r.addrs, r.err) {
+				return nil
+			}
 		case <-ctx.Done():
 			for len(results) > 0 { // what is there counts
-				r := <-results
-				take(r.k, r.addrs, r.err)
+				if r := <-results; !answer(r.i, r.addrs, r.err) {
+					return nil
+				}
 			}
-			return
+			return ctx.Err()
 		}
 	}
-}
-
-// read makes an answer of what a resolver returned. A name that does not exist
-// is not listed.
-func (l *List) read(addrs []netip.Addr, err error) (a Answer) {
-	var dns *net.DNSError
-	switch {
-	case err == nil:
-		a.Addrs = addrs
-		a.Set, a.Err = l.Codes.Read(addrs)
-	case errors.As(err, &dns) && dns.IsNotFound:
-	case errors.Is(err, context.Canceled):
-		a.Err = context.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		a.Err = context.DeadlineExceeded
-	case errors.As(err, &dns): // whose text may have the secret in it
-		a.Err = &net.DNSError{Err: Hide(dns.Err, l.Secret), Name: l.Name, IsTimeout: dns.IsTimeout, IsTemporary: dns.IsTemporary}
-	case l.Secret != "":
-		a.Err = errors.New(Hide(err.Error(), l.Secret))
-	default:
-		a.Err = err
-	}
-	return a
-}
-
-// judge takes note of how a list answered.
-func (a *Asker) judge(l *List, err error) {
-	var answer *AnswerError
-	switch {
-	case errors.Is(err, context.Canceled): // the client's doing, not the list's
-	case err == nil, errors.As(err, &answer) && answer.Trouble == Unnamed:
-		if l.fails.Load() != 0 {
-			l.fails.Store(0)
-		}
-		if until := l.until.Load(); until != 0 && until <= time.Now().UnixNano() {
-			a.takeBack(l)
-		}
-	case answer != nil && answer.Trouble != Endless: // refused, or rewritten
-		a.setAside(l, answer.Error(), a.Retry)
-	default:
-		if l.fails.Add(1) >= int64(a.Errors) {
-			a.setAside(l, err.Error(), a.Retry)
-		}
-	}
-}
-
-func (a *Asker) setAside(l *List, why string, d time.Duration) {
-	l.mu.Lock()
-	news := !l.aside
-	l.aside = true
-	l.fails.Store(0)
-	l.until.Store(max(l.until.Load(), time.Now().Add(d).UnixNano()))
-	l.mu.Unlock()
-	if news && a.Told != nil {
-		a.Told(l, why)
-	}
-}
-
-func (a *Asker) takeBack(l *List) {
-	l.mu.Lock()
-	news := l.aside
-	l.aside = false
-	l.until.Store(0)
-	l.mu.Unlock()
-	if news && a.Told != nil {
-		a.Told(l, "")
-	}
+	return nil
 }

@@ -58,7 +58,7 @@ func TestAsk(t *testing.T) {
 			questions = append(questions, Question{l, name})
 		}
 		got := a.Ask(t.Context(), questions)
-		for i, want := range []string{"", "", "no code names it", "deadline", "panicked", "did not answer", "cannot ask for ***"} {
+		for i, want := range []string{"", "", "no code names it", "deadline", "panicked", "did not return", "cannot ask for ***"} {
 			if err := got[i].Err; (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %v, want %q", questions[i].Name, err, want)
 			}
@@ -91,9 +91,9 @@ func TestAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var told []string
-		r := names{"fail.l.": "fail", "ok.l.": "127.0.0.2", "parked.l.": "198.51.100.1"}
+		r := names{"fail.l.": "fail", "ok.l.": "127.0.0.2", "parked.l.": "198.51.100.1", "refused.l.": "127.255.255.254"}
 		a := &Asker{Resolver: r, Timeout: time.Second, Pending: 10, Errors: 2, Retry: time.Minute,
-			Told: func(_ *List, why string) { mu.Lock(); defer mu.Unlock(); told = append(told, why) }}
+			Told: func(c Change) { mu.Lock(); defer mu.Unlock(); told = append(told, c.Why) }}
 		l := list(t, "l")
 		ask := func(name string) error { return a.Ask(t.Context(), []Question{{l, name}})[0].Err }
 		ask("fail")
@@ -109,12 +109,19 @@ func TestAside(t *testing.T) {
 		if err := ask("ok"); err != nil {
 			t.Errorf("after Retry: %v", err)
 		}
-		ask("parked")
+		ask("refused")
 		if err := ask("ok"); err != ErrAside {
-			t.Errorf("parked: %v", err)
+			t.Errorf("refused: %v", err)
 		}
-		if len(told) != 3 || told[0] != "cannot ask for ***.example" || told[1] != "" || !strings.Contains(told[2], "outside 127.0.0.0/8") {
+		if len(told) != 3 || told[0] != "cannot ask for ***.example" || told[1] != "" || !strings.Contains(told[2], "public resolver") {
 			t.Errorf("told %q", told)
+		}
+		time.Sleep(time.Minute)
+		for range 5 {
+			ask("parked") // is for a test to judge
+		}
+		if err := ask("ok"); err != nil || len(l.doubts()) != 1 {
+			t.Errorf("parked: %v, %d doubts", err, len(l.doubts()))
 		}
 	})
 }
@@ -128,7 +135,7 @@ func TestCancelled(t *testing.T) {
 	if got := a.Ask(ctx, []Question{{l, "hang"}}); !errors.Is(got[0].Err, context.Canceled) {
 		t.Errorf("error %v", got[0].Err)
 	}
-	if l.until.Load() != 0 {
+	if l.Aside() {
 		t.Error("set aside")
 	}
 }
