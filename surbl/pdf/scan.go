@@ -17,10 +17,11 @@ const (
 
 // scanner reads one document.
 type scanner struct {
-	found   func(text []byte, kind surbl.Kind, hidden surbl.Hidden)
-	objects int // that may still be looked at
-	work    int // octets that may still be inflated, or read for that
-	errs    []error
+	found    func(text []byte, kind surbl.Kind, hidden surbl.Hidden)
+	pictures surbl.Decoder // nil: not read
+	objects  int           // that may still be looked at
+	work     int           // octets that may still be inflated, or read for that
+	errs     []error
 
 	encrypted bool
 	links     []link
@@ -93,6 +94,9 @@ func (s *scanner) document(b []byte) {
 		if !s.encrypted || plain(l.text) {
 			s.found(l.text, l.kind, 0)
 		}
+	}
+	if s.pictures != nil && !s.encrypted {
+		s.readPictures(b)
 	}
 }
 

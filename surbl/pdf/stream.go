@@ -16,6 +16,8 @@ type stream struct {
 	filters []string
 
 	predictor, columns, colors, bits int // of /DecodeParms
+
+	width, height int // of a picture
 }
 
 // findStreams finds the keywords "stream", and reads the dictionaries before
@@ -118,6 +120,10 @@ func readDict(b []byte) (st stream) {
 			st.colors = value(b, end)
 		case "BitsPerComponent":
 			st.bits = value(b, end)
+		case "Width":
+			st.width = value(b, end)
+		case "Height":
+			st.height = value(b, end)
 		}
 	}
 	return st
