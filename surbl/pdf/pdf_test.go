@@ -336,6 +336,8 @@ func TestBounds(t *testing.T) {
 		{"a bomb", bomb, small, pdf.ErrInflated},
 		{"a bomb in a bomb", twice, small, pdf.ErrInflated},
 		{"streams over streams", nested(), small, pdf.ErrInflated},
+		{"streams without end", []byte("%PDF-1.4" + strings.Repeat("<</Type/ObjStm>>stream\n", 1<<15)), small, pdf.ErrInflated},
+		{"comments without end", []byte("%PDF-1.4" + strings.Repeat("/URI%", 1<<16)), small, pdf.ErrInflated},
 		{"many links", many, pdf.Config{}, pdf.ErrObjects},
 		{"strings without end", open, small, pdf.ErrInflated},
 		{"a large document", many, pdf.Config{Bytes: 1000}, pdf.ErrCut},

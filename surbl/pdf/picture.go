@@ -39,11 +39,7 @@ func (s *scanner) readPictures(b []byte) {
 // in another form.
 func (s *scanner) picture(b []byte, st *stream) []byte {
 	if slices.Equal(st.filters, []string{"DCTDecode"}) || slices.Equal(st.filters, []string{"DCT"}) { // a JPEG as it is
-		data := b[st.at:]
-		if end := bytes.Index(data, []byte("endstream")); end >= 0 {
-			data = data[:end]
-		}
-		return data
+		return b[st.at:st.end]
 	}
 	for _, f := range st.filters {
 		if !slices.Contains([]string{"FlateDecode", "Fl", "ASCIIHexDecode", "AHx", "ASCII85Decode", "A85"}, f) {
