@@ -83,15 +83,17 @@ func (u *URILists) config(dns surbl.Resolver) (uc surbl.Config, err error) {
 
 // reads has what is asked for read besides text, and followed.
 func (u *URILists) reads(uc *surbl.Config, dns surbl.Resolver) error {
-	if u.PDF {
-		d, err := pdf.New(pdf.Config{})
+	var pictures surbl.Decoder
+	if u.QR {
+		d, err := qr.New(qr.Config{})
 		if err != nil {
 			return err
 		}
+		pictures = d
 		uc.Extract.Decoders = append(uc.Extract.Decoders, d)
 	}
-	if u.QR {
-		d, err := qr.New(qr.Config{})
+	if u.PDF {
+		d, err := pdf.New(pdf.Config{Pictures: pictures})
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
+	"image/jpeg"
+	"image/png"
 	"os"
 	"strings"
 	"testing"
@@ -81,17 +84,28 @@ bit.ly. 60 IN A 127.0.0.1
 	}
 	document := part("application/pdf", []byte("%PDF-1.4 1 0 obj <</S/URI/URI(http://www.evil.com/)>> endobj"))
 	picture := part("image/png", code)
+	img, err := png.Decode(bytes.NewReader(code))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scan bytes.Buffer
+	if err := jpeg.Encode(&scan, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	scanned := part("application/pdf", fmt.Appendf(nil, "%%PDF-1.4 1 0 obj <</Subtype/Image/Width %d/Height %d/Filter/DCTDecode>>stream\n%s\nendstream endobj",
+		img.Bounds().Dx(), img.Bounds().Dy(), scan.Bytes()))
 	short := "Subject: x\r\n\r\nsee http://bit.ly/x\r\n"
 	const typeA = 1
 	for _, tt := range []struct {
 		lines   string
-		refused [3]bool // document, picture, short link
+		refused [4]bool // document, picture, document with a picture, short link
 		log     string
 	}{
-		{"", [3]bool{}, ""},
-		{"pdf: true", [3]bool{true, false, false}, "evil.com is listed by multi"},
-		{"qr: true", [3]bool{false, true, false}, "(link, picture): evil.com is listed by multi"},
-		{"follow: true", [3]bool{}, ""}, // to no machine, least of all to this one, but its name is asked for
+		{"", [4]bool{}, ""},
+		{"pdf: true", [4]bool{true, false, false, false}, "evil.com is listed by multi"},
+		{"qr: true", [4]bool{false, true, false, false}, "(link, picture): evil.com is listed by multi"},
+		{"pdf: true\n  qr: true", [4]bool{true, true, true, false}, "(link, picture): evil.com is listed by multi"},
+		{"follow: true", [4]bool{}, ""}, // to no machine, least of all to this one, but its name is asked for
 	} {
 		t.Run(tt.lines, func(t *testing.T) {
 			r := start(t, "", fmt.Sprintf(`
@@ -100,7 +114,7 @@ uri-lists:
   zones: [{name: multi, domain: multi.example}]
   %s
 `, dns.Addr().String(), tt.lines))
-			for i, message := range []string{document, picture, short} {
+			for i, message := range []string{document, picture, scanned, short} {
 				err := deliver(t, r.addr["inbound"], message)
 				if refused := strings.Contains(fmt.Sprint(err), "Message links to "); refused != tt.refused[i] || err != nil && !refused {
 					t.Errorf("message %d: %v", i, err)

@@ -69,16 +69,16 @@ func readNumber(b []byte, i int) (n, end int) {
 	return n, i
 }
 
-// readReference reads "12 0 R" (section 7.3.10).
-func readReference(b []byte) (number int, ok bool) {
-	number, i := readNumber(b, 0)
+// readReference reads "12 0 R" at i (section 7.3.10). end is how far it looked.
+func readReference(b []byte, i int) (number, end int, ok bool) {
+	number, i = readNumber(b, i)
 	i = skipSpace(b, i)
 	if i == len(b) || !digit(b[i]) {
-		return 0, false
+		return 0, i, false
 	}
 	_, i = readNumber(b, i)
 	i = skipSpace(b, i)
-	return number, i < len(b) && b[i] == 'R'
+	return number, i, i < len(b) && b[i] == 'R'
 }
 
 // numberBefore reads "12 0 " before the "obj" at i.

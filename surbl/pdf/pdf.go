@@ -9,8 +9,9 @@
 // It reads what a click in a viewer follows (ISO 32000-1, section 12.6.4): the
 // URIs of actions, where forms are submitted to, remote files, the base of
 // relative links, and what has a scheme in JavaScript; in objects as they stand
-// in the file and in object streams. Text that is only shown is not read, nor
-// are pictures, attached files and XFA forms.
+// in the file and in object streams. QR codes in the pictures of a document are
+// read where Config.Pictures says so. Text that is only shown is not read, nor
+// are attached files and XFA forms.
 //
 // The scanner is one of our own. The libraries for PDF there are want a document
 // they can make sense of: they trust lengths and counts that are written in it,
@@ -42,6 +43,7 @@ var (
 	ErrCut       = errors.New("pdf: over Config.Bytes")
 	ErrInflated  = errors.New("pdf: over Config.Inflated")
 	ErrObjects   = errors.New("pdf: over Config.Objects")
+	ErrPictures  = errors.New("pdf: more pictures than are read")
 	ErrFilter    = errors.New("pdf: object stream in a filter that is not read, or damaged")
 )
 
@@ -52,6 +54,10 @@ type Config struct {
 	Inflated int // octets that its streams may have, and that are read and kept besides the document; 16 MiB
 	Objects  int // links, references and streams that are looked at; 20,000
 	Parallel int // documents read at once, for which others wait; GOMAXPROCS
+
+	// Pictures reads the pictures of documents, up to 8 of each: a Decoder of
+	// package surbl/qr, which is given PNG and JPEG. Nil reads none.
+	Pictures surbl.Decoder
 }
 
 // Decoder reads documents. It is safe for concurrent use.
@@ -99,7 +105,7 @@ func (d *Decoder) Decode(body io.Reader, found func(text []byte, kind surbl.Kind
 	if err != nil {
 		return fmt.Errorf("pdf: %w", err)
 	}
-	s := &scanner{found: found, objects: d.cfg.Objects, work: d.cfg.Inflated, wanted: make(map[int]surbl.Kind)}
+	s := &scanner{found: found, objects: d.cfg.Objects, work: d.cfg.Inflated, wanted: make(map[int]surbl.Kind), pictures: d.cfg.Pictures}
 	if len(b) > d.cfg.Bytes {
 		s.fail(ErrCut)
 		b = b[:d.cfg.Bytes]

@@ -7,16 +7,21 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/smtpguard/smtpguard/internal/require"
 	"github.com/smtpguard/smtpguard/surbl"
 	"github.com/smtpguard/smtpguard/surbl/pdf"
+	"github.com/smtpguard/smtpguard/surbl/qr"
 )
 
 // document is one of a page with one annotation, whose action is object 5, and
@@ -191,6 +196,103 @@ func TestPoppler(t *testing.T) {
 	}
 }
 
+// samples are those of a picture of a QR code, as a document may have them.
+func samples(t *testing.T, bits, n int) (data string, width, height int) {
+	t.Helper()
+	f, err := os.Open("../qr/testdata/evil.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	r := img.Bounds()
+	for y := range r.Dy() {
+		row := make([]byte, (r.Dx()*bits*n+7)/8)
+		for x := range r.Dx() {
+			v, _, _, _ := img.At(x, y).RGBA()
+			switch {
+			case bits == 1:
+				row[x/8] |= byte(v>>15) << (7 - x%8)
+			case n == 1: // indexed
+				row[x] = byte(v>>15) + 7
+			default:
+				for i := range 3 {
+					row[x*n+i] = byte(v >> 8)
+				}
+			}
+			if n == 4 { // ink
+				row[x*4], row[x*4+1], row[x*4+2], row[x*4+3] = 0, 0, 0, 255-byte(v>>8)
+			}
+		}
+		out = append(out, row...)
+	}
+	return string(out), r.Dx(), r.Dy()
+}
+
+// TestPictures has QR codes in documents read where that is asked for.
+func TestPictures(t *testing.T) {
+	codes, err := qr.New(qr.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := decoder(t, pdf.Config{Pictures: codes})
+	dict := func(width, height, bits int, rest, data string) string {
+		return fmt.Sprintf("<</Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent %d/Length %d%s>>stream\n%s\nendstream", width, height, bits, len(data), rest, data)
+	}
+	var pictures []string
+	for _, form := range [][2]int{{1, 1}, {8, 1}, {8, 3}, {8, 4}} {
+		data, width, height := samples(t, form[0], form[1])
+		pictures = append(pictures, dict(width, height, form[0], "/Filter/FlateDecode", deflated(data)), dict(width, height, form[0], "", data))
+		if form[1] == 3 {
+			pictures = append(pictures, dict(width, height, 8, fmt.Sprintf("/Filter/FlateDecode/DecodeParms<</Predictor 15/Colors 3/Columns %d>>", width), deflated(up(data, width*3))))
+			img := image.NewGray(image.Rect(0, 0, width, height))
+			for i := range img.Pix {
+				img.Pix[i] = data[3*i]
+			}
+			var b bytes.Buffer
+			if err := jpeg.Encode(&b, img, nil); err != nil {
+				t.Fatal(err)
+			}
+			pictures = append(pictures, dict(width, height, 8, "/Filter/DCTDecode", b.String()))
+		}
+	}
+	const want = "link http://www.evil.com/x"
+	for i, p := range pictures {
+		b := classic(document("<</S/URI/URI(x)>>", p), "")
+		list, err := links(with, b)
+		if got := strings.Join(list, "; "); got != "link x; "+want || err != nil {
+			t.Errorf("picture %d: %s, error %v", i, got, err)
+		}
+		if list, err := links(decoder(t, pdf.Config{}), b); len(list) != 1 || err != nil {
+			t.Errorf("picture %d, not asked for: %q, error %v", i, list, err)
+		}
+	}
+	many := classic(document("<</S/URI/URI(x)>>", slices.Repeat(pictures[:1], 20)...), "")
+	if list, err := links(with, many); len(list) != 9 || !errors.Is(err, pdf.ErrPictures) {
+		t.Errorf("%d links of many, error %v", len(list), err)
+	}
+	for _, odd := range []string{
+		dict(1<<20, 1<<20, 8, "/Filter/FlateDecode", deflated("x")),
+		dict(100, 100, 3, "/Filter/FlateDecode", deflated("x")),
+		dict(100, 100, 8, "/Filter/FlateDecode", deflated("x")),
+		dict(100, 100, 8, "/Filter/FlateDecode", deflated(strings.Repeat("x", 10000))),
+		dict(100, 100, 1, "/Filter/FlateDecode", deflated(strings.Repeat("x", 100000))),
+		dict(100, 100, 8, "/Filter/JPXDecode", "x"),
+		dict(5, 5, 8, "", "x"),
+	} {
+		if list, err := links(with, classic(document("<</S/URI/URI(x)>>", odd), "")); len(list) != 1 || err != nil {
+			t.Errorf("%.80s: %q, error %v", odd, list, err)
+		}
+	}
+	if _, err := links(with, classic(document("<</S/URI/URI(x)>>", dict(100, 100, 8, "/Filter/DCTDecode", "\xff\xd8\xff")), "")); err == nil || !strings.HasPrefix(err.Error(), "qr: ") {
+		t.Errorf("damaged: error %v", err)
+	}
+}
+
 func TestReads(t *testing.T) {
 	d := decoder(t, pdf.Config{})
 	for _, tt := range []struct {
@@ -234,6 +336,8 @@ func TestBounds(t *testing.T) {
 		{"a bomb", bomb, small, pdf.ErrInflated},
 		{"a bomb in a bomb", twice, small, pdf.ErrInflated},
 		{"streams over streams", nested(), small, pdf.ErrInflated},
+		{"streams without end", []byte("%PDF-1.4" + strings.Repeat("<</Type/ObjStm>>stream\n", 1<<15)), small, pdf.ErrInflated},
+		{"comments without end", []byte("%PDF-1.4" + strings.Repeat("/URI%", 1<<16)), small, pdf.ErrInflated},
 		{"many links", many, pdf.Config{}, pdf.ErrObjects},
 		{"strings without end", open, small, pdf.ErrInflated},
 		{"a large document", many, pdf.Config{Bytes: 1000}, pdf.ErrCut},

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 
@@ -17,10 +18,11 @@ const (
 
 // scanner reads one document.
 type scanner struct {
-	found   func(text []byte, kind surbl.Kind, hidden surbl.Hidden)
-	objects int // that may still be looked at
-	work    int // octets that may still be inflated, or read for that
-	errs    []error
+	found    func(text []byte, kind surbl.Kind, hidden surbl.Hidden)
+	pictures surbl.Decoder // nil: not read
+	objects  int           // that may still be looked at
+	work     int           // octets that may still be inflated, or read for that
+	errs     []error
 
 	encrypted bool
 	links     []link
@@ -37,7 +39,7 @@ type link struct {
 }
 
 func (s *scanner) fail(err error) {
-	if !slices.Contains(s.errs, err) {
+	if !slices.ContainsFunc(s.errs, func(known error) bool { return errors.Is(known, err) }) {
 		s.errs = append(s.errs, err)
 	}
 }
@@ -61,6 +63,10 @@ func (s *scanner) spend(n int) bool {
 	}
 	return true
 }
+
+// wide accounts for n octets between a key and its value, if they are more than
+// one comes across: they are read again with the next key.
+func (s *scanner) wide(n int) bool { return n <= 16 || s.spend(n) }
 
 // document reads a whole file: what stands in it, then what its object streams
 // hold, then the objects that links were only references to.
@@ -94,6 +100,9 @@ func (s *scanner) document(b []byte) {
 			s.found(l.text, l.kind, 0)
 		}
 	}
+	if s.pictures != nil && !s.encrypted {
+		s.readPictures(b)
+	}
 }
 
 // names looks at every name in b: those that are keys of links have these
@@ -117,21 +126,30 @@ func (s *scanner) names(b []byte) {
 		case "JS": // section 12.6.4.16
 			kind = surbl.Script
 		case "Encrypt": // section 7.5.5
-			if at = skipSpace(b, at); at < len(b) && (b[at] == '<' || digit(b[at])) {
-				s.encrypted = true
+			if s.encrypted {
+				continue
+			}
+			at = skipSpace(b, at)
+			s.encrypted = at < len(b) && (b[at] == '<' || digit(b[at]))
+			if !s.wide(at - i) {
+				return
 			}
 			continue
 		default:
 			continue
 		}
-		if at = skipSpace(b, at); at == len(b) || b[at] != '(' && b[at] != '<' && !digit(b[at]) {
+		if at = skipSpace(b, at); !s.wide(at - i) {
+			return
+		}
+		if at == len(b) || b[at] != '(' && b[at] != '<' && !digit(b[at]) {
 			continue // a value, or damaged
 		}
 		if digit(b[at]) {
-			if number, ok := readReference(b[at:]); ok {
-				if !s.object() {
-					return
-				}
+			number, end, ok := readReference(b, at)
+			if !s.wide(end-at) || ok && !s.object() {
+				return
+			}
+			if ok {
 				s.wanted[number] = kind
 			}
 			continue

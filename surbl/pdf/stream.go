@@ -10,17 +10,26 @@ import (
 // stream is one that stands in the file.
 type stream struct {
 	number  int // of its object
-	at      int // where its octets begin
+	at, end int // where its octets begin, and where the next "endstream" is
 	objects bool
 	first   int // where the objects in it begin
 	filters []string
 
 	predictor, columns, colors, bits int // of /DecodeParms
+
+	width, height int // of a picture
 }
 
 // findStreams finds the keywords "stream", and reads the dictionaries before
 // them.
 func (s *scanner) findStreams(b []byte) {
+	open := 0 // those before it have an end
+	ended := func(end int) {
+		for ; open < len(s.streams); open++ {
+			s.streams[open].end = max(end, s.streams[open].at)
+		}
+	}
+	defer func() { ended(len(b)) }()
 	for i := 0; ; {
 		n := bytes.Index(b[i:], []byte("stream"))
 		if n < 0 {
@@ -29,6 +38,7 @@ func (s *scanner) findStreams(b []byte) {
 		at := i + n
 		i = at + len("stream")
 		if at >= 3 && string(b[at-3:at]) == "end" {
+			ended(at - 3)
 			continue
 		}
 		end := at
@@ -118,6 +128,10 @@ func readDict(b []byte) (st stream) {
 			st.colors = value(b, end)
 		case "BitsPerComponent":
 			st.bits = value(b, end)
+		case "Width":
+			st.width = value(b, end)
+		case "Height":
+			st.height = value(b, end)
 		}
 	}
 	return st
@@ -141,11 +155,7 @@ func (s *scanner) inflate(b []byte, st *stream) []byte {
 	}
 	var r io.Reader = &meter{s, b[st.at:]}
 	if len(st.filters) == 0 {
-		end := bytes.Index(b[st.at:], []byte("endstream"))
-		if end < 0 {
-			end = len(b) - st.at
-		}
-		r = &meter{s, b[st.at : st.at+end]}
+		r = &meter{s, b[st.at:st.end]}
 	}
 	for _, f := range st.filters {
 		switch f {

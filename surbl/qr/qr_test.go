@@ -131,11 +131,11 @@ func TestOne(t *testing.T) {
 		"faint":             asPNG(colored(img, func(c color.Gray) color.Color { return color.Gray{150 + c.Y/5} })),
 		"noisy":             asPNG(colored(scaled(img, 2), func(c color.Gray) color.Color { return color.Gray{c.Y/2 + uint8(noise.IntN(100))} })),
 		"a pixel a module":  asPNG(scaled(img, 1.0/3)),
-		"large":             asPNG(scaled(img, 20)),
+		"large":             asPNG(scaled(img, 8)),
 		"at an odd size":    asPNG(scaled(img, 1.7)),
 		"mirrored":          asPNG(moved(img, img.Bounds().Dx(), img.Bounds().Dy(), color.White, func(x, y float64) (float64, float64) { return float64(img.Bounds().Dx()) - 1 - x, y })),
 		"slanted":           asPNG(moved(scaled(img, 3), 400, 400, color.White, func(x, y float64) (float64, float64) { return x - y/8, y - 30 })),
-		"in a large ground": asPNG(moved(scaled(img, 2), 1500, 1200, color.Gray{200}, func(x, y float64) (float64, float64) { return x - 1111, y - 777 })),
+		"in a large ground": asPNG(moved(scaled(img, 2), 700, 600, color.Gray{200}, func(x, y float64) (float64, float64) { return x - 411, y - 377 })),
 	}
 	for _, degrees := range []float64{3, 30, 45, 60, 90, 135, 180, 200, 270, 315} {
 		pictures[fmt.Sprintf("turned by %g", degrees)] = asPNG(turned(scaled(img, 2), degrees))
@@ -276,9 +276,9 @@ func TestBounds(t *testing.T) {
 		cfg  qr.Config
 		want error
 	}{
-		{"patterns", asPNG(patterns(600, 1)), qr.Config{}, nil},
-		{"larger patterns", asPNG(patterns(600, 4)), qr.Config{}, nil},
-		{"stripes", asPNG(stripes(600, 1)), qr.Config{}, nil},
+		{"patterns", asPNG(patterns(300, 1)), qr.Config{}, nil},
+		{"larger patterns", asPNG(patterns(300, 4)), qr.Config{}, nil},
+		{"stripes", asPNG(stripes(300, 1)), qr.Config{}, nil},
 		{"many pixels", header(1<<14, 1<<14), qr.Config{}, qr.ErrPixels},
 		{"too many pixels", asPNG(image.NewGray(image.Rect(0, 0, 101, 100))), qr.Config{Pixels: 10000}, qr.ErrPixels},
 		{"many octets", evil, qr.Config{Bytes: 100}, qr.ErrBytes},
