@@ -25,6 +25,10 @@ type reader struct {
 	refresh bool // of a meta element
 	content []byte
 
+	sub      *reader // reads tags within what holds none here
+	tagsOnly bool    // is such a reader: all tags wherever they stand, and no text
+	depth    int     // of documents in documents
+
 	anchor   int // place of the URI of the link at hand, -1 for none
 	anchorAt int // where its text begins
 
@@ -35,6 +39,7 @@ type reader struct {
 type state struct {
 	inTag   bool
 	comment bool
+	open    string // element at hand whose comments are none to everybody
 	quote   byte   // that ends a value too large for the window; ' ' for one without quotes
 	raw     string // element at hand that holds no tags
 }
@@ -128,6 +133,9 @@ func (r *reader) shown(b []byte, i int, last bool) int {
 }
 
 func (r *reader) show(b []byte, src int64) {
+	if r.tagsOnly {
+		return
+	}
 	if len(r.text)+len(b) > maxShown || len(r.gaps) >= maxGaps {
 		r.flush(false)
 	}
@@ -199,6 +207,8 @@ func (r *reader) open(b []byte, i int, last bool) int {
 		return r.name(b, i, i+1, false, last)
 	case len(rest) > 1 && rest[0] == '/' && letter(rest[1]):
 		return r.name(b, i, i+2, true, last)
+	case len(rest) > 0 && rest[0] == '!' && (r.tagsOnly || r.state.open != ""):
+		return i + 2
 	case len(rest) >= 3 && string(rest[:3]) == "!--":
 		if len(rest) >= 6 && rest[3] == '[' {
 			// A conditional comment: some clients show what is in it.
@@ -322,9 +332,27 @@ func (r *reader) endTag() {
 		r.refreshTo(r.content)
 	}
 	if r.closing {
+		if string(r.tag) == r.state.open {
+			r.state.open = ""
+		}
+		return
+	}
+	if r.tagsOnly {
 		return
 	}
 	switch string(r.tag) {
+	case "noscript":
+		r.state.open = "noscript"
+	case "iframe":
+		r.state.open = "iframe"
+	case "xmp":
+		r.state.open = "xmp"
+	case "noembed":
+		r.state.open = "noembed"
+	case "noframes":
+		r.state.open = "noframes"
+	case "plaintext":
+		r.state.open = "plaintext"
 	case "script":
 		r.raw = "script"
 	case "style":
@@ -336,7 +364,8 @@ func (r *reader) endTag() {
 	}
 }
 
-// rawText takes the content of an element that holds no tags.
+// rawText takes the content of an element that holds no tags. Where it does, as
+// an element that was never closed, or in SVG, they count too.
 func (r *reader) rawText(b []byte, i int, last bool) int {
 	end := -1
 	for from := i; from < len(b); {
@@ -364,13 +393,18 @@ func (r *reader) rawText(b []byte, i int, last bool) int {
 			}
 		}
 	}
-	c := r.c
+	if bytes.IndexByte(b[i:to], '<') >= 0 || r.sub != nil && r.sub.state != (state{}) {
+		if r.sub == nil {
+			r.sub = &reader{c: r.c, tagsOnly: true, depth: r.depth, anchor: -1}
+		}
+		r.sub.pos = r.pos + int64(i)
+		if used := r.sub.feed(b[i:to], end >= 0 || last); end < 0 {
+			to = i + used
+		}
+	}
 	switch r.raw {
 	case "script":
-		kind, strict, base := c.kind, c.strict, c.base
-		c.kind, c.strict, c.base = Script, true, r.pos+int64(i)
-		c.text(b[i:to])
-		c.kind, c.strict, c.base = kind, strict, base
+		r.c.script(b[i:to], r.pos+int64(i))
 	case "style":
 		r.css(b[i:to], int64(i))
 	default:
@@ -378,8 +412,19 @@ func (r *reader) rawText(b []byte, i int, last bool) int {
 	}
 	if end >= 0 {
 		r.raw = ""
+		if r.sub != nil {
+			r.sub.state = state{}
+		}
 	}
 	return to
+}
+
+// within reads the tags of a document that an attribute holds, a few deep.
+func (r *reader) within(document []byte, at int) {
+	if r.depth < maxInside && bytes.IndexByte(document, '<') >= 0 {
+		inner := reader{c: r.c, pos: r.pos + int64(at), tagsOnly: true, depth: r.depth + 1, anchor: -1}
+		inner.feed(document, true)
+	}
 }
 
 // endAnchor compares the text of a link with where it leads.
