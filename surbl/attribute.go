@@ -58,7 +58,17 @@ func (r *reader) attributes(b []byte, i int, last bool) int {
 		switch quote := b[i]; quote {
 		case '"', '\'':
 			from++
-			if to = bytes.IndexByte(b[from:], quote); to >= 0 {
+			to = bytes.IndexByte(b[from:], quote)
+			within := b[from:]
+			if to >= 0 {
+				within = within[:to]
+			}
+			if end := r.tagIn(within); end >= 0 {
+				r.attribute(name, b[from:from+len(within)], begin)
+				r.endTag()
+				return from + end
+			}
+			if to >= 0 {
 				to += from
 				i = to + 1
 			} else {

@@ -25,6 +25,7 @@ type reader struct {
 	refresh bool // of a meta element
 	content []byte
 
+	doubtful bool    // browsers and others read what comes in different ways
 	sub      *reader // reads tags within what holds none here
 	tagsOnly bool    // is such a reader: all tags wherever they stand, and no text
 	depth    int     // of documents in documents
@@ -39,7 +40,6 @@ type reader struct {
 type state struct {
 	inTag   bool
 	comment bool
-	open    string // element at hand whose comments are none to everybody
 	quote   byte   // that ends a value too large for the window; ' ' for one without quotes
 	raw     string // element at hand that holds no tags
 }
@@ -207,7 +207,7 @@ func (r *reader) open(b []byte, i int, last bool) int {
 		return r.name(b, i, i+1, false, last)
 	case len(rest) > 1 && rest[0] == '/' && letter(rest[1]):
 		return r.name(b, i, i+2, true, last)
-	case len(rest) > 0 && rest[0] == '!' && (r.tagsOnly || r.state.open != ""):
+	case len(rest) > 0 && bytes.IndexByte([]byte("!?/"), rest[0]) >= 0 && (r.tagsOnly || r.doubtful):
 		return i + 2
 	case len(rest) >= 3 && string(rest[:3]) == "!--":
 		if len(rest) >= 6 && rest[3] == '[' {
@@ -268,6 +268,11 @@ func (r *reader) skipValue(b []byte, i int) int {
 		end = bytes.IndexAny(b[i:], " \t\r\n\f>")
 	} else {
 		end = bytes.IndexByte(b[i:], r.quote)
+	}
+	if stop := r.tagIn(b[i:]); stop >= 0 && (end < 0 || stop < end) {
+		r.quote = 0
+		r.endTag()
+		return i + stop
 	}
 	if end < 0 {
 		return len(b)
@@ -331,28 +336,11 @@ func (r *reader) endTag() {
 	if r.refresh && len(r.content) > 0 {
 		r.refreshTo(r.content)
 	}
-	if r.closing {
-		if string(r.tag) == r.state.open {
-			r.state.open = ""
-		}
+	if r.closing || r.tagsOnly {
 		return
 	}
-	if r.tagsOnly {
-		return
-	}
+	r.doubtful = r.doubtful || ambiguous(r.tag)
 	switch string(r.tag) {
-	case "noscript":
-		r.state.open = "noscript"
-	case "iframe":
-		r.state.open = "iframe"
-	case "xmp":
-		r.state.open = "xmp"
-	case "noembed":
-		r.state.open = "noembed"
-	case "noframes":
-		r.state.open = "noframes"
-	case "plaintext":
-		r.state.open = "plaintext"
 	case "script":
 		r.raw = "script"
 	case "style":
@@ -361,6 +349,36 @@ func (r *reader) endTag() {
 		r.raw = "title"
 	case "textarea":
 		r.raw = "textarea"
+	}
+}
+
+// ambiguous reports whether the content of an element is read in more than one
+// way: it holds tags or none, by whether scripts run, and in SVG and MathML
+// comments and elements are not what they are elsewhere. From there on all
+// readings of a document are taken.
+func ambiguous(tag []byte) bool {
+	switch string(tag) {
+	case "noscript", "xmp", "iframe", "noembed", "noframes", "plaintext", "svg", "math":
+		return true
+	}
+	return false
+}
+
+// tagIn is where a tag may begin in b, which is a value for some, where that
+// counts; -1 for nowhere.
+func (r *reader) tagIn(b []byte) int {
+	if !r.doubtful && !r.tagsOnly {
+		return -1
+	}
+	for from := 0; ; from++ {
+		i := bytes.IndexByte(b[from:], '<')
+		if i < 0 {
+			return -1
+		}
+		from += i
+		if from+1 < len(b) && (letter(b[from+1]) || b[from+1] == '/') {
+			return from
+		}
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 // over, a boundary of a multipart ends what is in its parts too, and where the
 // boundary was not named it is what begins a line as one.
 type lenient struct {
-	s    *scan
-	in   *bufio.Reader
+	s     *scan
+	in    *bufio.Reader
 	depth int // of encoded messages in encoded messages
 
 	// again is the second reading: of what is there twice the last counts, and not
@@ -135,7 +135,7 @@ func (l *lenient) header() message.Header {
 			break
 		}
 		text := bytes.TrimRight(line, "\r\n")
-		if begins && len(bytes.TrimSpace(text)) == 0 {
+		if begins && len(text) == 0 {
 			break
 		}
 		if !begins || text[0] == ' ' || text[0] == '\t' {

@@ -159,7 +159,7 @@ func (s *scan) entity(e *message.Entity, err error, depth int, digest bool) {
 		s.c.found.Broken = true
 		return
 	case strings.HasPrefix(kind, "multipart/"):
-		s.multipart(e, depth, kind == "multipart/digest")
+		s.multipart(e, params["boundary"], depth, kind == "multipart/digest")
 		return
 	case attachedMessage(kind, name):
 		s.message(e.Body, depth+1)
@@ -175,7 +175,9 @@ func (s *scan) entity(e *message.Entity, err error, depth int, digest bool) {
 	s.leaf(body, kind, params, name)
 }
 
-func (s *scan) multipart(e *message.Entity, depth int, digest bool) {
+func (s *scan) multipart(e *message.Entity, boundary string, depth int, digest bool) {
+	behind := &tail{r: e.Body}
+	e.Body = behind
 	parts := e.MultipartReader()
 	if parts == nil {
 		s.c.found.Broken = true
@@ -184,7 +186,7 @@ func (s *scan) multipart(e *message.Entity, depth int, digest bool) {
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
 		if part == nil {
-			if err != nil && !errors.Is(err, io.EOF) || n == 0 {
+			if err != nil && !errors.Is(err, io.EOF) || n == 0 || behind.goesOn(boundary, s.w.raw[:]) {
 				s.c.found.Broken = true
 			}
 			return
