@@ -471,8 +471,9 @@ func (r *reader) css(b []byte, at int64) {
 		case c == '@' && hasPrefixFold(b[i:], "@import"):
 			i += 7
 			rest = uncommentedCSS(b[i:min(len(b), i+2*maxText)])
-			if rest, _, _ = bytes.Cut(rest, []byte(";")); bytes.IndexByte(rest, '(') < 0 { // else its url( comes next
-				r.follow(bytes.Trim(rest, " \t\r\n\f\"'"), Style, int(at)+i)
+			if len(rest) > 0 && (rest[0] == '"' || rest[0] == '\'') { // else its url( comes next
+				rest, _, _ = bytes.Cut(rest[1:], rest[:1])
+				r.follow(rest, Style, int(at)+i)
 			}
 			continue
 		case c|0x20 == 'i' && hasPrefixFold(b[i:], "image-set("):
