@@ -32,8 +32,9 @@ type Links struct {
 	URIs []URI // the most telling first, else in the order of the message
 	More int   // occurrences that Extraction.URIs left no room for
 
-	// Broken says that the structure of the message could not be read, and that
-	// it was searched as it is.
+	// Broken says that the structure of the message could not be read, or can be
+	// read in two ways; it was then read as mail clients do that forgive more, and
+	// searched as it is.
 	Broken bool
 
 	// Cut says that Extraction.Parts, Depth or Bytes left something unread.

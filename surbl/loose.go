@@ -223,14 +223,18 @@ func (q *quotedLines) decode(line []byte) []byte {
 	line = append(append(q.out[:0], q.held...), line...)
 	q.out, q.held = line[:0], q.held[:0]
 	if text, whole := bytes.CutSuffix(line, []byte("\n")); whole {
-		return softened(bytes.TrimSuffix(text, []byte("\r")))
+		out, soft := softened(bytes.TrimSuffix(text, []byte("\r")))
+		if !soft {
+			out = append(out, '\n')
+		}
+		return out
 	}
 	if i := bytes.LastIndexByte(line, '='); i >= 0 && i >= len(line)-2 {
 		q.held = append(q.held, line[i:]...)
 		line = line[:i]
 	}
-	out := softened(line)
-	return bytes.TrimSuffix(out, []byte("\n"))
+	out, _ := softened(line)
+	return out
 }
 
 // value64 is the value of a letter of base64, 255 for others.

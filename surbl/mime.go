@@ -145,7 +145,7 @@ func (s *scan) entity(e *message.Entity, err error, depth int, digest bool) {
 		return
 	}
 	for _, name := range [...]string{"Content-Type", "Content-Transfer-Encoding"} {
-		if f := e.Header.FieldsByKey(name); f.Next() && f.Next() {
+		if f := e.Header.FieldsByKey(name); f.Len() > 1 {
 			s.c.found.Broken = true // which of them counts?
 		}
 	}

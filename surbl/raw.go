@@ -49,8 +49,8 @@ func (s *scan) raw() {
 			if end == len(b) && err == nil && at > 0 {
 				break // the rest of the line comes
 			}
-			line := b[at:end]
-			if end < len(b) {
+			line, ended := b[at:end], end < len(b)
+			if ended {
 				end++
 			}
 			at = end
@@ -71,7 +71,10 @@ func (s *scan) raw() {
 			}
 			if encoded = isBase64(line) || (encoded || body) && goesOn(line); !encoded {
 				pending = 0
-				give(softened(line))
+				out, soft := softened(line)
+				if give(out); ended && !soft {
+					give([]byte{'\n'})
+				}
 				continue
 			}
 			for _, c := range line {
@@ -133,17 +136,17 @@ func goesOn(line []byte) bool {
 	return len(line) > 0 && !bytes.HasPrefix(line, []byte("--")) && !bytes.ContainsAny(line, " :<>\t")
 }
 
-// softened undoes quoted-printable in one line, in place: what is not encoded
-// stays, a soft break joins it to the next.
-func softened(line []byte) []byte {
-	if soft := bytes.TrimRight(line, " \t"); len(soft) > 0 && soft[len(soft)-1] == '=' {
-		line = soft // spaces that were added on the way
+// softened undoes quoted-printable in one line, which has no line end, in place:
+// what is not encoded stays. soft says that the next line goes on with it.
+func softened(line []byte) (out []byte, soft bool) {
+	if end := bytes.TrimRight(line, " \t"); len(end) > 0 && end[len(end)-1] == '=' {
+		line = end // spaces that were added on the way
 	}
-	out := line[:0]
+	out = line[:0]
 	for i := 0; i < len(line); i++ {
 		if line[i] == '=' {
 			if i+1 == len(line) {
-				return out
+				return out, true
 			}
 			if i+2 < len(line) && unhex(line[i+1]) < 16 && unhex(line[i+2]) < 16 {
 				out = append(out, unhex(line[i+1])<<4|unhex(line[i+2]))
@@ -153,5 +156,5 @@ func softened(line []byte) []byte {
 		}
 		out = append(out, line[i])
 	}
-	return append(out, '\n') // over the line end, which is done with
+	return out, false
 }

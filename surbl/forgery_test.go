@@ -12,7 +12,7 @@ import (
 	"unicode/utf16"
 )
 
-// A forged message is one that hides a link, to a host or an address of its own,
+// forged is a message that hides a link, to a host or an address of its own,
 // which a mail client opens or a browser behind it.
 type forged struct {
 	name string
@@ -20,10 +20,8 @@ type forged struct {
 	mail []byte
 }
 
-// The rooms of a template are filled with the host, or the address, written in
-// one of these ways.
-func fill64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
+// rooms fills those of a template with the host, or the address, in many ways of
+// writing it.
 func rooms(host string, addr netip.Addr) *strings.Replacer {
 	each := func(format string) string {
 		var b strings.Builder
@@ -41,7 +39,7 @@ func rooms(host string, addr netip.Addr) *strings.Replacer {
 		"{tab}", half+"\t"+rest, "{line}", half+"\r\n"+rest, "{soft}", half+"\u00ad"+rest, "{zero}", half+"\u200b"+rest,
 		"{bidi}", half+"\u202d"+rest, "{tags}", half+"<b></b>"+rest, "{comment}", half+"<!-- x -->"+rest, "{wbr}", half+"<wbr>"+rest,
 		"{dot}", strings.Replace(host, ".", "\u3002", 1), "{dotref}", strings.Replace(host, ".", "&period;", 1), "{flow}", half+" \r\n"+rest, "{fold}", half+"\r\n "+rest,
-		"{data}", fill64(`<a href="http://`+host+`/">x</a>`), "{dword}", fmt.Sprint(uint32(ip[0])<<24|uint32(ip[1])<<16|uint32(ip[2])<<8|uint32(ip[3])),
+		"{data}", base64.StdEncoding.EncodeToString([]byte(`<a href="http://`+host+`/">x</a>`)), "{dword}", fmt.Sprint(uint32(ip[0])<<24|uint32(ip[1])<<16|uint32(ip[2])<<8|uint32(ip[3])),
 		"{octal}", fmt.Sprintf("0%o.0%o.0%o.0%o", ip[0], ip[1], ip[2], ip[3]), "{hexip}", fmt.Sprintf("0x%02x%02x%02x%02x", ip[0], ip[1], ip[2], ip[3]),
 		"{short}", fmt.Sprintf("%d.%d.%d", ip[0], ip[1], int(ip[2])<<8|int(ip[3])), "{mapped}", "[::ffff:"+addr.String()+"]", "{ip}", addr.String(),
 		"{pad}", strings.Repeat("x", 20000),
@@ -141,12 +139,13 @@ var cards = []string{
 	"BEGIN:VCALENDAR\r\nATTACH:http://{host}/x\r\n", "BEGIN:VCARD\r\nURL:{host}\r\n", "BEGIN:VCARD\r\nPHOTO;VALUE=uri:http://{fold}/x.png\r\n", "BEGIN:VCALENDAR\r\nLOCATION:see www.{host}\\, or not\r\n",
 }
 
-// charset is a way to write text in octets.
+// charsetCase is a way to write text in octets.
 type charsetCase struct {
 	label  string
 	encode func(string) []byte
 }
 
+// units writes text in UTF-16, or as much of UTF-32.
 func units(order16 func(b []byte, v uint16) []byte, mark bool) func(string) []byte {
 	return func(s string) (b []byte) {
 		runes := []rune(s)
@@ -182,6 +181,7 @@ type transfer struct {
 	encode func([]byte) string
 }
 
+// wrapped writes base64 in lines of a width.
 func wrapped(width int) func([]byte) string {
 	return func(b []byte) string {
 		var out strings.Builder
@@ -212,6 +212,7 @@ func quoted(end string) func([]byte) string {
 	}
 }
 
+// uuencode writes a file as uuencode does.
 func uuencode(name string) func([]byte) string {
 	return func(b []byte) string {
 		var out strings.Builder
@@ -237,6 +238,7 @@ func uuencode(name string) func([]byte) string {
 
 const cte = "Content-Transfer-Encoding: "
 
+// insert has a transfer encoding with rubbish in it.
 func insert(encode func([]byte) string, what string, every int) func([]byte) string {
 	return func(b []byte) string {
 		var out strings.Builder
@@ -460,16 +462,13 @@ func TestForgeries(t *testing.T) {
 	if len(list) < 200 {
 		t.Fatalf("only %d messages", len(list))
 	}
-	missed := 0
 	for _, f := range list {
 		links, err := Extract(bytes.NewReader(f.mail))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !sees(links, f.want) {
-			missed++
 			t.Errorf("%.200s", f.name)
 		}
 	}
-	t.Logf("%d messages, %d missed", len(list), missed)
 }
