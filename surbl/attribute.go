@@ -58,7 +58,9 @@ func (r *reader) attributes(b []byte, i int, last bool) int {
 		switch quote := b[i]; quote {
 		case '"', '\'':
 			from++
-			to = bytes.IndexByte(b[from:], quote)
+			if to = bytes.IndexByte(b[from:], quote); to < 0 && !last {
+				return begin
+			}
 			within := b[from:]
 			if to >= 0 {
 				within = within[:to]
@@ -72,9 +74,6 @@ func (r *reader) attributes(b []byte, i int, last bool) int {
 				to += from
 				i = to + 1
 			} else {
-				if !last {
-					return begin
-				}
 				to, i, r.quote = len(b), len(b), quote
 			}
 		default:
