@@ -1,12 +1,19 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime/quotedprintable"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +21,7 @@ import (
 	"golang.org/x/net/html"
 	"mvdan.cc/xurls/v2"
 
+	"github.com/smtpguard/smtpguard/internal/require"
 	"github.com/smtpguard/smtpguard/surbl"
 )
 
@@ -109,6 +117,120 @@ func BenchmarkExtract(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkExtractMessage has whole messages read, of which rspamd makes more
+// than its URLs: words, the language, what phishes.
+func BenchmarkExtractMessage(b *testing.B) {
+	x, err := surbl.NewExtractor(surbl.Extraction{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, bb := range []struct {
+		name string
+		mail []byte
+	}{
+		{"text-100KiB", append([]byte("Content-Type: text/plain\r\n\r\n"), prose(100<<10)...)},
+		{"html-100KiB", append([]byte("Content-Type: text/html\r\n\r\n"), newsletter(100<<10)...)},
+		{"multipart-30KiB", multipart()},
+	} {
+		b.Run(bb.name+"/smtpguard", func(b *testing.B) {
+			b.SetBytes(int64(len(bb.mail)))
+			for b.Loop() {
+				if _, err := x.Extract(bytes.NewReader(bb.mail)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(bb.name+"/rspamd", func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "mail")
+			if err := os.WriteFile(path, bb.mail, 0o600); err != nil {
+				b.Fatal(err)
+			}
+			ask := rspamd(b)
+			if n := ask(path); n < 8 {
+				b.Fatalf("only %d URLs", n)
+			}
+			b.SetBytes(int64(len(bb.mail)))
+			for b.Loop() {
+				ask(path)
+			}
+		})
+	}
+}
+
+// rspamd starts a process of rspamd, and returns what asks it for the number of
+// URLs in a file.
+func rspamd(b *testing.B) func(path string) int {
+	b.Helper()
+	cmd := exec.Command(require.Program(b, "rspamadm"), "lua", "-b", filepath.Join("testdata", "rspamd.lua"))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	lines := bufio.NewReader(out)
+	return func(path string) int {
+		fmt.Fprintln(in, path)
+		line, err := lines.ReadString('\n')
+		n, bad := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil || bad != nil {
+			b.Fatalf("%q: %v, %v", line, err, bad)
+		}
+		return n
+	}
+}
+
+// hostile are pieces of which a megabyte is to cost not much more than a
+// megabyte of anything.
+var hostile = map[string]string{
+	"lt": "<", "at": "@", "dot": ".", "percent": "%", "numeric": "&#", "named": "&amp", "zero-width": "\u200b", "slashes": "/", "colon-slashes": "://", "schemes": "http://", "userinfo": "http://a@",
+	"label-dots": "a.", "idn-dots": "\u00e9.", "local-at": "a@", "open-comment": "<!--", "comment-dashes": "--", "open-tag": "<a ", "quotes": "<a b=\"<a c='", "attributes": "a=b ", "href": "<a href=x.y>",
+	"style-import": "<style>@import ", "style-url": "<style>url(", "image-set": "image-set(\"", "raw-tags": "<style><a b=\"<", "svg-quotes": "<svg><a b=\"<", "srcset": "<img srcset=\"a 1x,", "srcdoc": "<p srcdoc='&lt;p srcdoc=",
+	"data": "<a href='data:text/html,%3Ca href=", "redirectors": "http://google.com/url?q=", "redirects": "http://a.com/?u=http%3A%2F%2F", "brackets": "http://[", "parens": "http://a.com/(", "uuencode": "begin 644 a\n",
+	"boundaries": "\n--b\n", "boundary-ends": "\n--b--\n", "base64": "aHR0cDovL2V2aWwuY29tLw", "han": "\u4e2d.com", "emails": "a@b.com ", "unique-hosts": "",
+}
+
+// BenchmarkHostile reads a megabyte of the same, as text, as HTML, and in a
+// message that is broken, which is read three times.
+func BenchmarkHostile(b *testing.B) {
+	x, err := surbl.NewExtractor(surbl.Extraction{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(hostile)) {
+		text := strings.Repeat(hostile[name], 1<<20/max(1, len(hostile[name])))
+		if text == "" {
+			var unique strings.Builder
+			for i := 0; unique.Len() < 1<<20; i++ {
+				fmt.Fprintf(&unique, "http://h%d.com/ ", i)
+			}
+			text = unique.String()
+		}
+		for kind, head := range map[string]string{
+			"text": "\r\n", "html": "Content-Type: text/html\r\n\r\n", "broken": "x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n",
+		} {
+			b.Run(name+"-"+kind+"/smtpguard", func(b *testing.B) {
+				b.SetBytes(1 << 20)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := x.Extract(strings.NewReader(head + text)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }
 
 // walk reads all parts of a message and throws them away.

@@ -2,7 +2,6 @@ package surbl
 
 import (
 	"bytes"
-	"encoding/base64"
 )
 
 // What an octet may be in a tag.
@@ -59,13 +58,22 @@ func (r *reader) attributes(b []byte, i int, last bool) int {
 		switch quote := b[i]; quote {
 		case '"', '\'':
 			from++
-			if to = bytes.IndexByte(b[from:], quote); to >= 0 {
+			if to = bytes.IndexByte(b[from:], quote); to < 0 && !last {
+				return begin
+			}
+			within := b[from:]
+			if to >= 0 {
+				within = within[:to]
+			}
+			if end := r.tagIn(within); end >= 0 {
+				r.attribute(name, b[from:from+len(within)], begin)
+				r.endTag()
+				return from + end
+			}
+			if to >= 0 {
 				to += from
 				i = to + 1
 			} else {
-				if !last {
-					return begin
-				}
 				to, i, r.quote = len(b), len(b), quote
 			}
 		default:
@@ -100,7 +108,7 @@ func (r *reader) attribute(name, value []byte, at int) {
 	if r.visit != nil {
 		r.visit(r.tag, name, value)
 	}
-	if r.closing || len(name) < 3 || len(name) > maxName || len(value) < 4 {
+	if r.closing || len(name) < 2 || len(name) > maxName || len(value) < 4 {
 		return
 	}
 	var room [maxName]byte
@@ -131,8 +139,13 @@ func (r *reader) attribute(name, value []byte, at int) {
 			if end < 0 {
 				end = len(value)
 			}
-			if one, value = bytes.TrimRight(value[:end], ","), value[end:]; len(one) > 0 {
+			one, value = value[:end], value[end:]
+			whole := bytes.HasSuffix(one, []byte(","))
+			if one = bytes.TrimRight(one, ","); len(one) > 0 {
 				r.link(one, Resource, at)
+			}
+			if whole {
+				continue
 			}
 			// What follows up to the comma is a width or a density.
 			comma := bytes.IndexByte(value, ',')
@@ -140,6 +153,17 @@ func (r *reader) attribute(name, value []byte, at int) {
 				break
 			}
 			value = value[comma+1:]
+		}
+	case "to", "from", "by", "values":
+		switch string(r.tag) {
+		case "animate", "set": // of the href around it
+			for one := range bytes.SplitSeq(value, []byte(";")) {
+				r.link(one, Link, at)
+			}
+		}
+	case "value":
+		if string(r.tag) == "param" {
+			r.link(value, Resource, at)
 		}
 	case "style":
 		if bytes.IndexByte(value, '(') >= 0 || bytes.IndexByte(value, '&') >= 0 {
@@ -152,7 +176,9 @@ func (r *reader) attribute(name, value []byte, at int) {
 			r.content = append(r.content[:0], r.decode(value)...)
 		}
 	case "srcdoc":
-		r.show(append(decodeReferences(nil, r.decode(value)), '\n'), r.pos+int64(at))
+		document := append(r.decode(value), '\n')
+		r.within(document, at)
+		r.show(decodeReferences(nil, document), r.pos+int64(at))
 	default:
 		if lower[0] == 'o' && lower[1] == 'n' {
 			r.script(r.decode(value), at) // onclick and the like
@@ -351,56 +377,139 @@ func (r *reader) mailTo(value []byte, at int) {
 // script takes what has a scheme in a script or in data.
 func (r *reader) script(value []byte, at int) {
 	decoded, _ := percent(value[:min(len(value), 2*maxText)])
-	c := r.c
+	r.c.script(decoded, r.pos+int64(at))
+}
+
+// script takes what has a scheme in a script, and strings that begin with two
+// slashes.
+func (c *collector) script(b []byte, at int64) {
+	if bytes.IndexByte(b, '\\') >= 0 {
+		b = unescapeScript(b)
+	}
 	kind, strict, base := c.kind, c.strict, c.base
-	c.kind, c.strict, c.base = Script, true, r.pos+int64(at)
-	c.scan(decoded, 0)
+	c.kind, c.strict, c.base = Script, true, at
+	c.text(b)
+	for i := 0; ; {
+		n := bytes.Index(b[i:], []byte("//"))
+		if n < 0 {
+			break
+		}
+		if i += n + 2; i < 3 || b[i-3] != '"' && b[i-3] != '\'' && b[i-3] != '`' {
+			continue
+		}
+		if end := hostEnd(b, i, true); plausible(c.lookup(b[i:end])) {
+			c.authority(b, i-2, i, &pieces{kind: Script})
+		}
+	}
 	c.kind, c.strict, c.base = kind, strict, base
 }
 
-// data takes what is in a document that a reference holds whole (RFC 2397), as
-// far as there is room for it.
-func (r *reader) data(value []byte, at int) {
-	kind, content, _ := bytes.Cut(value, []byte(","))
-	if !hasPrefixFold(kind, "text/") && !hasPrefixFold(kind, "image/svg") && !hasPrefixFold(kind, "application/xhtml") {
-		return
+// unescapeScript undoes "\x68", "\u0068" and "\/" (ECMAScript, section 12.9.4).
+func unescapeScript(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' || i+1 == len(b) {
+			out = append(out, b[i])
+			continue
+		}
+		i++
+		length := 0
+		switch b[i] {
+		case 'x':
+			length = 2
+		case 'u':
+			length = 4
+		case '/':
+			out = append(out, '/')
+			continue
+		}
+		n, j := rune(0), i+1
+		for j < min(len(b), i+1+length) && unhex(b[j]) < 16 {
+			n = n<<4 | rune(unhex(b[j]))
+			j++
+		}
+		if length == 0 || j != i+1+length {
+			out = append(out, '\\', b[i])
+			continue
+		}
+		out = append(out, string(n)...)
+		i = j - 1
 	}
-	if bytes.HasSuffix(bytes.ToLower(kind), []byte(";base64")) {
-		content, _ = percent(content)
-		content = bytes.TrimRight(content, "=")
-		content = content[:len(content)/4*4]
-		n, _ := base64.StdEncoding.Decode(content, content) // up to where it is none
-		content = content[:n]
-	}
-	r.script(content, at)
+	return out
 }
 
-// css takes url() and @import of a style.
+// data takes what is in a document that a reference holds whole (RFC 2397), as
+// far as there is room for it. What browsers show as a picture, or play, holds
+// nothing.
+func (r *reader) data(value []byte, at int) {
+	kind, content, _ := bytes.Cut(value, []byte(","))
+	if kind = bytes.ToLower(kind); !bytes.HasPrefix(kind, []byte("image/svg")) {
+		for _, media := range []string{"image/", "font/", "audio/", "video/", "application/font", "application/x-font"} {
+			if bytes.HasPrefix(kind, []byte(media)) {
+				return
+			}
+		}
+	}
+	content, _ = percent(content)
+	if bytes.HasSuffix(bytes.TrimSpace(kind), []byte("base64")) {
+		lines := new(base64Lines)
+		content = append(bytes.Clone(lines.decode(content)), lines.decode([]byte("="))...)
+	}
+	r.script(content, at)
+	r.within(content, at)
+}
+
+// css takes url(), @import and image-set() of a style.
 func (r *reader) css(b []byte, at int64) {
 	if bytes.IndexByte(b, '\\') >= 0 {
 		b = unescapeCSS(b)
 	}
+	set := false
 	for i := 0; i < len(b); {
 		var rest []byte
-		switch {
-		case b[i]|0x20 == 'u' && hasPrefixFold(b[i:], "url("):
+		switch c := b[i]; {
+		case c|0x20 == 'u' && hasPrefixFold(b[i:], "url("):
 			rest, _, _ = bytes.Cut(b[i+4:], []byte(")"))
 			i += 4
-		case b[i] == '@' && hasPrefixFold(b[i:], "@import"):
-			rest, _, _ = bytes.Cut(b[i+7:], []byte(";"))
-			if i += 7; bytes.IndexByte(rest, '(') >= 0 {
-				continue // its url( comes next
+			set = false
+		case c == '@' && hasPrefixFold(b[i:], "@import"):
+			i += 7
+			rest = uncommentedCSS(b[i:min(len(b), i+2*maxText)])
+			if len(rest) > 0 && (rest[0] == '"' || rest[0] == '\'') { // else its url( comes next
+				rest, _, _ = bytes.Cut(rest[1:], rest[:1])
+				r.follow(rest, Style, int(at)+i)
 			}
+			continue
+		case c|0x20 == 'i' && hasPrefixFold(b[i:], "image-set("):
+			i += 10
+			set = true
+			continue
+		case set && (c == '"' || c == '\''):
+			rest, _, _ = bytes.Cut(b[i+1:], b[i:i+1])
+			i++
 		default:
+			set = set && c != ';' && c != '}'
 			i++
 			continue
 		}
 		begin := i
 		i += len(rest)
-		rest = bytes.Trim(rest, " \t\r\n\"'")
+		rest = bytes.Trim(rest, " \t\r\n\f\"'")
 		if len(rest) > 0 && len(rest) <= 2*maxText {
 			r.follow(rest, Style, int(at)+begin)
 		}
+	}
+}
+
+// uncommentedCSS leaves out white space and comments at the beginning of b.
+func uncommentedCSS(b []byte) []byte {
+	for {
+		b = bytes.TrimLeft(b, " \t\r\n\f")
+		rest, ok := bytes.CutPrefix(b, []byte("/*"))
+		if !ok {
+			return b
+		}
+		_, b, _ = bytes.Cut(rest, []byte("*/"))
 	}
 }
 

@@ -78,6 +78,11 @@ func (c *collector) authority(b []byte, begin, i int, p *pieces) int {
 		for to > i && (b[to-1] == '.' || b[to-1] == '-') {
 			to--
 		}
+		if to == end { // so does emphasis
+			for to > i && b[to-1] == '_' {
+				to--
+			}
+		}
 		if to < end {
 			if m := c.lookup(b[i:to]); m != nil && m.listed {
 				p.host, n, end = b[i:to], m, to

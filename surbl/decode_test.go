@@ -94,7 +94,7 @@ func TestDecoder(t *testing.T) {
 }
 
 // TestDecoded has decoders read no more parts than they may, and what is behind
-// them read all the same.
+// them read all the same. What they may not is searched as it lies there.
 func TestDecoded(t *testing.T) {
 	x := extractor(t, surbl.Extraction{Decoders: []surbl.Decoder{scripted{}}, Decoded: 2})
 	part := "--b" + crlf + attached("application/x-script", strings.Repeat(" ", 10000)+"\nlink http://evil.com/\nerror x")
@@ -103,8 +103,8 @@ func TestDecoded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := briefs(links), "link evil.com; plain end.com"; got != want || links.URIs[0].Times != 2 || !links.Cut || len(links.Unread) != 2 {
-		t.Errorf("%s, cut %v, unread %v", got, links.Cut, links.Unread)
+	if got, want := briefs(links), "link evil.com; plain end.com"; got != want || !links.Cut || len(links.Unread) != 2 {
+		t.Errorf("%s, %d times, cut %v, unread %v", got, links.URIs[0].Times, links.Cut, links.Unread)
 	}
 	x = extractor(t, surbl.Extraction{Decoders: []surbl.Decoder{scripted{}}, Decoded: 20})
 	links, err = x.Extract(strings.NewReader("Content-Type: multipart/mixed; boundary=b" + crlf + crlf + strings.Repeat(part, 30) + "--b--" + crlf))

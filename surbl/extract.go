@@ -59,8 +59,9 @@ type Links struct {
 	// than domains also shortened links and mail addresses.
 	More, Unseen int
 
-	// Broken says that the structure of the message could not be read, and that
-	// it was searched as it is.
+	// Broken says that the structure of the message could not be read, or can be
+	// read in two ways; it was then read as mail clients do that forgive more, and
+	// searched as it is.
 	Broken bool
 
 	// Cut says that Extraction.Parts, Depth, Bytes or Decoded left something

@@ -92,6 +92,7 @@ func FuzzExtract(f *testing.F) {
 	f.Add([]byte("Subject: =?utf-8?q?a.com?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<a href=http://b.com>\r\n--b--\r\n"))
 	f.Add([]byte("Content-Type: text/plain; charset=iso-2022-jp; format=flowed; delsp=yes\r\n\r\na \r\n.com\r\n"))
 	f.Add([]byte("Content-Type: text/calendar\r\nContent-Transfer-Encoding: base64\r\n\r\nPGEgaHJlZj0iaHR0cDovL2V2!\r\n"))
+	f.Add([]byte("x\r\nContent-Type: multipart/digest; boundary\r\n\r\n--b\r\n\r\nContent-Type: text/html (x); charset=utf-16\r\nContent-Transfer-Encoding: uuencode\r\n\r\n--b--"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		links, err := Extract(bytes.NewReader(b))
 		if err != nil {

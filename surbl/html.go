@@ -25,6 +25,11 @@ type reader struct {
 	refresh bool // of a meta element
 	content []byte
 
+	doubtful bool    // browsers and others read what comes in different ways
+	sub      *reader // reads tags within what holds none here
+	tagsOnly bool    // is such a reader: all tags wherever they stand, and no text
+	depth    int     // of documents in documents
+
 	anchor   int // place of the URI of the link at hand, -1 for none
 	anchorAt int // where its text begins
 
@@ -128,6 +133,9 @@ func (r *reader) shown(b []byte, i int, last bool) int {
 }
 
 func (r *reader) show(b []byte, src int64) {
+	if r.tagsOnly {
+		return
+	}
 	if len(r.text)+len(b) > maxShown || len(r.gaps) >= maxGaps {
 		r.flush(false)
 	}
@@ -199,6 +207,8 @@ func (r *reader) open(b []byte, i int, last bool) int {
 		return r.name(b, i, i+1, false, last)
 	case len(rest) > 1 && rest[0] == '/' && letter(rest[1]):
 		return r.name(b, i, i+2, true, last)
+	case len(rest) > 0 && bytes.IndexByte([]byte("!?/"), rest[0]) >= 0 && (r.tagsOnly || r.doubtful):
+		return i + 2
 	case len(rest) >= 3 && string(rest[:3]) == "!--":
 		if len(rest) >= 6 && rest[3] == '[' {
 			// A conditional comment: some clients show what is in it.
@@ -258,6 +268,11 @@ func (r *reader) skipValue(b []byte, i int) int {
 		end = bytes.IndexAny(b[i:], " \t\r\n\f>")
 	} else {
 		end = bytes.IndexByte(b[i:], r.quote)
+	}
+	if stop := r.tagIn(b[i:]); stop >= 0 && (end < 0 || stop < end) {
+		r.quote = 0
+		r.endTag()
+		return i + stop
 	}
 	if end < 0 {
 		return len(b)
@@ -321,9 +336,10 @@ func (r *reader) endTag() {
 	if r.refresh && len(r.content) > 0 {
 		r.refreshTo(r.content)
 	}
-	if r.closing {
+	if r.closing || r.tagsOnly {
 		return
 	}
+	r.doubtful = r.doubtful || ambiguous(r.tag)
 	switch string(r.tag) {
 	case "script":
 		r.raw = "script"
@@ -336,7 +352,38 @@ func (r *reader) endTag() {
 	}
 }
 
-// rawText takes the content of an element that holds no tags.
+// ambiguous reports whether the content of an element is read in more than one
+// way: it holds tags or none, by whether scripts run, and in SVG and MathML
+// comments and elements are not what they are elsewhere. From there on all
+// readings of a document are taken.
+func ambiguous(tag []byte) bool {
+	switch string(tag) {
+	case "noscript", "xmp", "iframe", "noembed", "noframes", "plaintext", "svg", "math":
+		return true
+	}
+	return false
+}
+
+// tagIn is where a tag may begin in b, which is a value for some, where that
+// counts; -1 for nowhere.
+func (r *reader) tagIn(b []byte) int {
+	if !r.doubtful && !r.tagsOnly {
+		return -1
+	}
+	for from := 0; ; from++ {
+		i := bytes.IndexByte(b[from:], '<')
+		if i < 0 {
+			return -1
+		}
+		from += i
+		if from+1 < len(b) && (letter(b[from+1]) || b[from+1] == '/') {
+			return from
+		}
+	}
+}
+
+// rawText takes the content of an element that holds no tags. Where it does, as
+// an element that was never closed, or in SVG, they count too.
 func (r *reader) rawText(b []byte, i int, last bool) int {
 	end := -1
 	for from := i; from < len(b); {
@@ -364,13 +411,18 @@ func (r *reader) rawText(b []byte, i int, last bool) int {
 			}
 		}
 	}
-	c := r.c
+	if bytes.IndexByte(b[i:to], '<') >= 0 || r.sub != nil && r.sub.state != (state{}) {
+		if r.sub == nil {
+			r.sub = &reader{c: r.c, tagsOnly: true, depth: r.depth, anchor: -1}
+		}
+		r.sub.pos = r.pos + int64(i)
+		if used := r.sub.feed(b[i:to], end >= 0 || last); end < 0 {
+			to = i + used
+		}
+	}
 	switch r.raw {
 	case "script":
-		kind, strict, base := c.kind, c.strict, c.base
-		c.kind, c.strict, c.base = Script, true, r.pos+int64(i)
-		c.text(b[i:to])
-		c.kind, c.strict, c.base = kind, strict, base
+		r.c.script(b[i:to], r.pos+int64(i))
 	case "style":
 		r.css(b[i:to], int64(i))
 	default:
@@ -378,8 +430,19 @@ func (r *reader) rawText(b []byte, i int, last bool) int {
 	}
 	if end >= 0 {
 		r.raw = ""
+		if r.sub != nil {
+			r.sub.state = state{}
+		}
 	}
 	return to
+}
+
+// within reads the tags of a document that an attribute holds, a few deep.
+func (r *reader) within(document []byte, at int) {
+	if r.depth < maxInside && bytes.IndexByte(document, '<') >= 0 {
+		inner := reader{c: r.c, pos: r.pos + int64(at), tagsOnly: true, depth: r.depth + 1, anchor: -1}
+		inner.feed(document, true)
+	}
 }
 
 // endAnchor compares the text of a link with where it leads.

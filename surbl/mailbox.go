@@ -23,6 +23,14 @@ func (c *collector) mail(b []byte, floor, i int, hidden Hidden) int {
 	for begin < i && b[begin] != '_' && classes[b[begin]]&label == 0 && b[begin] < utf8.RuneSelf {
 		begin++
 	}
+	if begin == i && i > floor && b[i-1] == '"' { // a local part in quotes
+		begin = max(floor, i-1-64)
+		if n := bytes.LastIndexByte(b[begin:i-1], '"'); n >= 0 {
+			begin += n
+		} else {
+			begin = i
+		}
+	}
 	if begin == i || b[i-1] == '.' {
 		return 0
 	}

@@ -10,9 +10,6 @@ import (
 	"strings"
 
 	"github.com/emersion/go-message"
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
 
@@ -34,12 +31,26 @@ func (x *Extractor) Extract(message io.ReadSeeker) (Links, error) {
 		return Links{}, err
 	}
 	s.message(s.src, 0)
-	if s.src.err == nil && c.found.Broken {
-		if err := rewind(message); err != nil {
-			return Links{}, err
+	if c.found.Broken || c.found.Cut || s.files {
+		doubt := false
+		for _, again := range [...]func(){
+			func() { doubt = s.lenient(s.src, false, 0) },
+			func() {
+				if doubt {
+					s.lenient(s.src, true, 0)
+				}
+			},
+			s.raw,
+		} {
+			if s.src.err != nil {
+				break
+			}
+			if err := rewind(message); err != nil {
+				return Links{}, err
+			}
+			s.src, s.parts, s.next = &source{r: message, left: x.cfg.Bytes}, 0, 0
+			again()
 		}
-		s.src = &source{r: message, left: x.cfg.Bytes}
-		s.raw()
 	}
 	if s.src.err != nil {
 		return Links{}, fmt.Errorf("surbl: %w", s.src.err)
@@ -87,7 +98,8 @@ type scan struct {
 	w     *window
 	src   *source
 	parts int
-	next  int // number of the next part that holds text
+	next  int  // number of the next part that holds text
+	files bool // text holds files that are encoded in it
 
 	decoded []int // parts read by each decoder
 	nested  int   // depth of parts that are no MIME
@@ -103,7 +115,7 @@ func (s *scan) message(r io.Reader, depth int) {
 		return
 	}
 	s.header(&e.Header)
-	s.entity(e, err, depth)
+	s.entity(e, err, depth, false)
 }
 
 // header takes what people see of a header section, and where replies go.
@@ -129,37 +141,46 @@ func (s *scan) header(h *message.Header) {
 }
 
 // entity reads a message or part whose header has been read; err is what
-// go-message makes of its encodings.
-func (s *scan) entity(e *message.Entity, err error, depth int) {
+// go-message makes of its encodings, digest is for the parts of one.
+func (s *scan) entity(e *message.Entity, err error, depth int, digest bool) {
 	if s.parts++; s.parts > s.c.x.cfg.Parts || depth > s.c.x.cfg.Depth {
 		s.c.found.Cut = true
 		return
 	}
-	kind, params, bad := e.Header.ContentType()
-	if bad != nil { // kind is then the whole field
-		kind, _, _ = strings.Cut(kind, ";")
-		if kind = strings.ToLower(strings.TrimSpace(kind)); strings.HasPrefix(kind, "multipart/") {
-			s.c.found.Broken = true
-			return
+	for _, name := range [...]string{"Content-Type", "Content-Transfer-Encoding"} {
+		if f := e.Header.FieldsByKey(name); f.Len() > 1 {
+			s.c.found.Broken = true // which of them counts?
 		}
 	}
+	kind, params, good := contentType(&e.Header, false)
+	name := filename(&e.Header, params)
+	if digest && !e.Header.Has("Content-Type") {
+		kind = "message/rfc822" // RFC 2046, section 5.1.5
+	}
 	switch {
-	case strings.HasPrefix(kind, "multipart/"):
-		s.multipart(e, depth)
+	case strings.HasPrefix(kind, "multipart/") && !good:
+		s.c.found.Broken = true
 		return
-	case kind == "message/rfc822", kind == "message/global", kind == "message/news":
+	case strings.HasPrefix(kind, "multipart/"):
+		s.multipart(e, params["boundary"], depth, kind == "multipart/digest")
+		return
+	case attachedMessage(kind, name):
 		s.message(e.Body, depth+1)
 		return
 	}
 	body := e.Body
-	charset := strings.ToLower(params["charset"])
-	if strings.HasPrefix(kind, "text/") && message.IsUnknownCharset(err) {
-		body = decoded(charset, body)
+	if encoding := e.Header.Get("Content-Transfer-Encoding"); !usual(encoding) {
+		body = loose(encoding, body)
 	}
-	s.leaf(body, kind, params, filename(&e.Header, params))
+	if !good || !strings.HasPrefix(kind, "text/") || message.IsUnknownCharset(err) {
+		body = decoded(params["charset"], body) // which go-message left
+	}
+	s.leaf(body, kind, params, name)
 }
 
-func (s *scan) multipart(e *message.Entity, depth int) {
+func (s *scan) multipart(e *message.Entity, boundary string, depth int, digest bool) {
+	behind := &tail{r: e.Body}
+	e.Body = behind
 	parts := e.MultipartReader()
 	if parts == nil {
 		s.c.found.Broken = true
@@ -168,7 +189,7 @@ func (s *scan) multipart(e *message.Entity, depth int) {
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
 		if part == nil {
-			if err != nil && !errors.Is(err, io.EOF) || n == 0 {
+			if err != nil && !errors.Is(err, io.EOF) || n == 0 || behind.goesOn(boundary, s.w.raw[:]) {
 				s.c.found.Broken = true
 			}
 			return
@@ -177,7 +198,7 @@ func (s *scan) multipart(e *message.Entity, depth int) {
 			s.c.found.Cut = true
 			return
 		}
-		s.entity(part, err, depth+1)
+		s.entity(part, err, depth+1, digest)
 	}
 }
 
@@ -222,17 +243,22 @@ func (s *scan) leaf(body io.Reader, kind string, params map[string]string, name 
 		n, err = fill(body, s.w.raw[:], 0)
 		head = s.w.raw[:n]
 	}
+	if bytes.IndexByte(head, 0) >= 0 && (strings.HasPrefix(kind, "text/") || looksLikeHTML(bytes.ReplaceAll(head, []byte{0}, nil))) {
+		body = nulless{io.MultiReader(bytes.NewReader(append([]byte(nil), head...)), body)}
+		n, err = fill(body, s.w.raw[:], 0)
+		head = s.w.raw[:n]
+	}
 	switch ext := strings.ToLower(path.Ext(name)); {
 	case kind == "text/html", kind == "application/xhtml+xml", kind == "image/svg+xml",
 		ext == ".html", ext == ".htm", ext == ".shtml", ext == ".xhtml", ext == ".svg", ext == ".hta",
+		kind == "text/xml", kind == "application/xml", ext == ".xml",
 		!strings.HasPrefix(kind, "text/") && looksLikeHTML(head):
 		s.begin()
-		s.html(body, n, err)
+		s.html(body, n, err, strings.HasPrefix(kind, "text/") && kind != "text/html")
 	case kind == "text/calendar", kind == "text/vcard", kind == "text/x-vcard", kind == "text/directory", ext == ".ics", ext == ".vcf":
 		s.begin()
 		s.plain(body, n, err, unfolded)
-	case strings.HasPrefix(kind, "text/"), strings.HasPrefix(kind, "message/"), kind == "",
-		ext == ".txt", ext == ".url", ext == ".csv", ext == ".xml", kind == "application/xml", kind == "application/ics":
+	case strings.HasPrefix(kind, "text/"), strings.HasPrefix(kind, "message/"), kind == "application/ics", kind == "application/rtf", textual(ext):
 		s.begin()
 		joined := join(nil)
 		if strings.EqualFold(params["format"], "flowed") && strings.EqualFold(params["delsp"], "yes") {
@@ -240,6 +266,17 @@ func (s *scan) leaf(body io.Reader, kind string, params map[string]string, name 
 		}
 		s.plain(body, n, err, joined)
 	}
+}
+
+// textual reports whether files of a name are text that leads somewhere when it
+// is opened, or shown.
+func textual(ext string) bool {
+	switch ext {
+	case ".txt", ".csv", ".log", ".md", ".json", ".rtf", ".url", ".webloc", ".website", ".desktop", ".iqy", ".slk", ".library-ms", ".search-ms",
+		".js", ".jse", ".vbs", ".vbe", ".wsf", ".ps1", ".bat", ".cmd", ".sh":
+		return true
+	}
+	return false
 }
 
 func (s *scan) begin() {
@@ -284,23 +321,34 @@ func (s *scan) ended(err error) {
 	}
 }
 
-// html reads a document, n octets of which are in the window.
-func (s *scan) html(body io.Reader, n int, err error) {
+// html reads a document, n octets of which are in the window; shown has it read
+// as text too, for clients that show it so.
+func (s *scan) html(body io.Reader, n int, err error, shown bool) {
 	h := newReader(s.c, s.w)
-	for {
+	var text *words
+	if shown {
+		text = &words{c: s.c}
+	}
+	for seen := 0; ; {
+		if text != nil {
+			text.write(s.w.raw[seen:n])
+		}
 		used := h.feed(s.w.raw[:n], err != nil)
 		if used == 0 && err == nil && n == len(s.w.raw) {
 			used = h.feed(s.w.raw[:n], true)
 		}
 		h.pos += int64(used)
 		n = copy(s.w.raw[:], s.w.raw[used:n])
-		if err != nil {
+		if seen = n; err != nil {
 			break
 		}
 		n, err = fill(body, s.w.raw[:], n)
 	}
 	h.flush(true)
 	h.release(s.w)
+	if text != nil {
+		text.flush(len(text.buf))
+	}
 	s.ended(err)
 }
 
@@ -328,6 +376,7 @@ func (s *scan) plain(body io.Reader, n int, err error, lines join) {
 			}
 		}
 		text := b[:end]
+		s.files = s.files || holdsFile(text)
 		if lines != nil {
 			text = append(s.w.text[:0], text...)
 			s.w.text = text[:0]
@@ -343,29 +392,4 @@ func (s *scan) plain(body io.Reader, n int, err error, lines join) {
 		n, err = fill(body, s.w.raw[:], n)
 	}
 	s.ended(err)
-}
-
-// charsets that are not decoded: they are ASCII, or what is read anyhow.
-func decoded(name string, r io.Reader) io.Reader {
-	switch strings.ToLower(name) {
-	case "", "utf-8", "utf8", "us-ascii":
-		return r
-	}
-	if isUTF7(strings.ToLower(name)) {
-		return transform.NewReader(r, &utf7{})
-	}
-	e, err := htmlindex.Get(name)
-	if err != nil {
-		return r
-	}
-	return transform.NewReader(r, e.NewDecoder())
-}
-
-// marked is the encoding that a byte order mark at the start of a part names.
-func marked(b []byte) encoding.Encoding {
-	switch {
-	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")):
-		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
-	}
-	return nil
 }

@@ -7,19 +7,26 @@ import (
 
 // raw searches the message as it is, because its structure could not be read
 // whole: lines that may be base64 are decoded as such, all others as
-// quoted-printable, and everything is read as HTML, which finds what is in
-// text as well.
+// quoted-printable, files in uuencode as that, and everything is read as HTML,
+// which finds what is in text as well.
 func (s *scan) raw() {
 	s.c.part = max(1, s.next)
 	h := newReader(s.c, s.w)
 	h.loose = true
-	var room [8 << 10]byte // decoded
+	text := &words{c: s.c, strict: true} // what HTML does not show, as text
+	var room [8 << 10]byte               // decoded
 	var group [4]byte
-	used, pending, encoded := 0, 0, false
+	used, pending, encoded, uu := 0, 0, false, false
+	declared, body := false, false // that it is base64, and that this is it
 	give := func(b []byte) {
 		for len(b) > 0 {
 			n := copy(room[used:], b)
-			used += n
+			text.write(b[:n])
+			for _, c := range b[:n] {
+				if room[used] = c; c != 0 { // of units of several octets
+					used++
+				}
+			}
 			b = b[n:]
 			if used == len(room) {
 				done := h.feed(room[:used], false)
@@ -42,17 +49,32 @@ func (s *scan) raw() {
 			if end == len(b) && err == nil && at > 0 {
 				break // the rest of the line comes
 			}
-			line := b[at:end]
-			if end < len(b) {
+			line, ended := b[at:end], end < len(b)
+			if ended {
 				end++
 			}
 			at = end
 			for len(line) > 0 && line[len(line)-1] == '\r' {
 				line = line[:len(line)-1]
 			}
-			if encoded = isBase64(line) || encoded && goesOn(line); !encoded {
+			if uu = uu && uuencoded(line) || beginsUU(line); uu {
+				give(uudecoded(line))
+				continue
+			}
+			switch {
+			case hasPrefixFold(line, "content-transfer-encoding"):
+				declared = bytes.Contains(bytes.ToLower(line), []byte("base64"))
+			case len(line) == 0:
+				body, declared = body || declared, false
+			case line[0] == '-':
+				body = false
+			}
+			if encoded = isBase64(line) || (encoded || body) && goesOn(line); !encoded {
 				pending = 0
-				give(softened(line))
+				out, soft := softened(line)
+				if give(out); ended && !soft {
+					give([]byte{'\n'})
+				}
 				continue
 			}
 			for _, c := range line {
@@ -89,6 +111,7 @@ func (s *scan) raw() {
 	h.feed(room[:used], true)
 	h.flush(true)
 	h.release(s.w)
+	text.flush(len(text.buf))
 }
 
 // isBase64 reports whether a line is of letters of base64 alone, and long
@@ -113,14 +136,17 @@ func goesOn(line []byte) bool {
 	return len(line) > 0 && !bytes.HasPrefix(line, []byte("--")) && !bytes.ContainsAny(line, " :<>\t")
 }
 
-// softened undoes quoted-printable in one line, in place: what is not encoded
-// stays, a soft break joins it to the next.
-func softened(line []byte) []byte {
-	out := line[:0]
+// softened undoes quoted-printable in one line, which has no line end, in place:
+// what is not encoded stays. soft says that the next line goes on with it.
+func softened(line []byte) (out []byte, soft bool) {
+	if end := bytes.TrimRight(line, " \t"); len(end) > 0 && end[len(end)-1] == '=' {
+		line = end // spaces that were added on the way
+	}
+	out = line[:0]
 	for i := 0; i < len(line); i++ {
 		if line[i] == '=' {
 			if i+1 == len(line) {
-				return out
+				return out, true
 			}
 			if i+2 < len(line) && unhex(line[i+1]) < 16 && unhex(line[i+2]) < 16 {
 				out = append(out, unhex(line[i+1])<<4|unhex(line[i+2]))
@@ -130,5 +156,5 @@ func softened(line []byte) []byte {
 		}
 		out = append(out, line[i])
 	}
-	return append(out, '\n') // over the line end, which is done with
+	return out, false
 }

@@ -16,7 +16,7 @@ func (s *scan) rtf(body io.Reader) {
 	r := &richText{r: bufio.NewReaderSize(body, 4<<10)}
 	n, err := fill(r, s.w.raw[:], 0)
 	if r.fromHTML {
-		s.html(r, n, err)
+		s.html(r, n, err, false)
 		return
 	}
 	s.plain(r, n, err, nil)

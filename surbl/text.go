@@ -124,7 +124,11 @@ func (c *collector) bare(b []byte, floor, i int, hidden Hidden) int {
 			if begin < 2 || b[begin-2] != '/' || c.refused(b[:begin-2]) {
 				return ahead
 			}
-		case '\\', '@', '$', '#', '%', '_', '-':
+		case '\\': // \\host\share
+			if begin < 2 || b[begin-2] != '\\' || begin > 2 && (classes[b[begin-3]]&label != 0 || b[begin-3] == '.' || b[begin-3] == '\\') {
+				return ahead
+			}
+		case '@', '$', '#', '%', '_', '-':
 			return ahead
 		}
 	}

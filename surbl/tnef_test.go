@@ -115,7 +115,7 @@ func TestTNEFBounds(t *testing.T) {
 	many := tnef(strings.Repeat(attribute(0x0002800c, "http://a.com/"), 2000))
 	for name, b := range map[string]string{"depth": deep, "parts": many} {
 		links, err := surbl.Extract(strings.NewReader(attached("application/ms-tnef", b)))
-		if err != nil || !links.Cut || strings.Contains(briefs(links), "deepest") {
+		if err != nil || !links.Cut { // and what is left out is searched as it lies there
 			t.Errorf("%s: cut %v, error %v", name, links.Cut, err)
 		}
 	}

@@ -32,7 +32,7 @@ type URI struct {
 
 	Part   int   // 0 is the message's own header section, 1 the first part that holds text, -1 the reverse-path
 	Offset int64 // into the decoded part, in octets; of the nearest run of text for what HTML shows
-	Times  int   // how often it stood
+	Times  int   // how often it stood; more where Links.Broken has a message read more than once
 }
 
 // Kind is where a URI stood.

@@ -78,18 +78,3 @@ func (u *utf7) unit(dst []byte, r rune) int {
 	}
 	return utf8.EncodeRune(dst, r)
 }
-
-// value64 is the value of a letter of base64.
-func value64(c byte) byte {
-	switch {
-	case c >= 'a':
-		return c - 'a' + 26
-	case c >= 'A':
-		return c - 'A'
-	case c >= '0':
-		return c - '0' + 52
-	case c == '+':
-		return 62
-	}
-	return 63
-}
