@@ -36,7 +36,7 @@ func (v *Verifier) Strip() smtpguard.Check {
 // mail begins SPF.
 func (v *Verifier) mail(_ context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
 	conn := tx.Conn()
-	if !v.cfg.Known(conn) && !within(v.cfg.Gateways, conn.Addr()) {
+	if !v.cfg.Known(conn) && !v.throughGateway(conn.Addr()) {
 		v.sender.Start(tx, func(ctx context.Context) (spf.Outcome, error) {
 			return v.spf.MailFrom(ctx, conn.Addr(), conn.Hello(), tx.From()), nil
 		})
@@ -90,7 +90,7 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 func (v *Verifier) spfOf(ctx context.Context, tx *smtpguard.Transaction, msg *smtpguard.Message) (netip.Addr, spf.Outcome, error) {
 	conn := tx.Conn()
 	addr := conn.Addr()
-	if !within(v.cfg.Gateways, addr) {
+	if !v.throughGateway(addr) {
 		found, err := v.sender.Wait(ctx, tx)
 		switch {
 		case errors.Is(err, smtpguard.ErrNotStarted): // an allow list spoke at MAIL alone
