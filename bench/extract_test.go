@@ -147,7 +147,7 @@ func BenchmarkExtractMessage(b *testing.B) {
 			if err := os.WriteFile(path, bb.mail, 0o600); err != nil {
 				b.Fatal(err)
 			}
-			ask := rspamd(b)
+			ask := rspamadm(b)
 			if n := ask(path); n < 8 {
 				b.Fatalf("only %d URLs", n)
 			}
@@ -161,7 +161,7 @@ func BenchmarkExtractMessage(b *testing.B) {
 
 // rspamd starts a process of rspamd, and returns what asks it for the number of
 // URLs in a file.
-func rspamd(b *testing.B) func(path string) int {
+func rspamadm(b *testing.B) func(path string) int {
 	b.Helper()
 	cmd := exec.Command(require.Program(b, "rspamadm"), "lua", "-b", filepath.Join("testdata", "rspamd.lua"))
 	in, err := cmd.StdinPipe()

@@ -37,7 +37,7 @@ func (v *Verifier) Strip() smtpguard.Check {
 // mail begins SPF.
 func (v *Verifier) mail(ctx context.Context, tx *smtpguard.Transaction) (smtpguard.Verdict, error) {
 	conn := tx.Conn()
-	if v.cfg.Known(conn) || within(v.cfg.Gateways, conn.Addr()) {
+	if v.cfg.Known(conn) || v.throughGateway(conn.Addr()) {
 		return smtpguard.Verdict{}, nil
 	}
 	if out, ok := v.spfAtHand(ctx, conn.Addr(), conn.Hello(), tx.From()); ok {
@@ -96,7 +96,7 @@ func (v *Verifier) data(ctx context.Context, tx *smtpguard.Transaction, msg *smt
 func (v *Verifier) spfOf(ctx context.Context, tx *smtpguard.Transaction, msg *smtpguard.Message) (netip.Addr, spf.Outcome, error) {
 	conn := tx.Conn()
 	addr := conn.Addr()
-	if !within(v.cfg.Gateways, addr) {
+	if !v.throughGateway(addr) {
 		found, err := v.sender.Wait(ctx, tx)
 		switch {
 		case errors.Is(err, smtpguard.ErrNotStarted): // an allow list spoke at MAIL alone

@@ -396,7 +396,7 @@ func TestDomains(t *testing.T) {
 
 // Behind a gateway the client is whom its Received field names.
 func TestGateway(t *testing.T) {
-	w := &world{txt: map[string]string{"example.com": "v=spf1 ip4:192.0.2.7 -all", "_dmarc.example.com": "v=DMARC1; p=reject"}}
+	w := &world{txt: map[string]string{"example.com": "v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 -all", "_dmarc.example.com": "v=DMARC1; p=reject"}}
 	s := newSite(t, verify.Config{Resolver: w, ReceivedSPF: true, Gateways: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}})
 	inner := "Received: from edge.example.org (edge [10.0.0.2]) by hub.example.org; Fri, 24 Jul 2026 10:00:00 +0000\r\n"
 	outer := func(addr string) string {
@@ -407,6 +407,12 @@ func TestGateway(t *testing.T) {
 		{"through two of ours", inner + outer("192.0.2.7"), "", "192.0.2.7"},
 		{"through one", outer("192.0.2.7"), "", "192.0.2.7"},
 		{"from elsewhere, with a forged field", inner + outer("198.51.100.1") + forged, "550 5.7.26", ""},
+		{"from elsewhere, a field of the sender's below that names the right client", outer("198.51.100.1") + outer("192.0.2.7"), "550 5.7.26", ""},
+		{"from elsewhere, with a literal for a name", strings.Replace(outer("198.51.100.1"), "mail.example.com", "[192.0.2.7]", 1), "550 5.7.26", ""},
+		{"from elsewhere, with an address in a certificate", strings.Replace(outer("198.51.100.1"), "\tby", "\t(Client CN \"x 192.0.2.7 y\")\r\n\tby", 1), "550 5.7.26", ""},
+		{"from elsewhere, with spaces in a name", strings.Replace(outer("198.51.100.1"), "mail.example.com", "x ([192.0.2.7]) by y", 1), "550 5.7.26", ""},
+		{"over IPv6", outer("IPv6:2001:db8::7"), "", "2001:db8::7"},
+		{"from elsewhere over IPv6", outer("IPv6:2001:db8::8"), "550 5.7.26", ""},
 		{"no field", "", "550 5.7.26", ""},
 		{"a field without an address", "Received: from here by there; Fri, 24 Jul 2026 10:00:00 +0000\r\n" + forged, "550 5.7.26", ""},
 	} {

@@ -54,7 +54,9 @@ type Config struct {
 
 	// Gateways are hosts of our own that mail comes through: for them the client is
 	// the one in the topmost Received field that names somebody else, as the last of
-	// them has written it. Over LMTP there is no other way to know him.
+	// them has written it. Over LMTP there is no other way to know him. Where there
+	// are any, who comes over a Unix socket is one too. A field that could be read in
+	// two ways, for what the client said in EHLO, tells no client.
 	Gateways []netip.Prefix
 
 	ReceivedSPF bool // write a Received-SPF field too (RFC 7208, section 9.1)

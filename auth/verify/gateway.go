@@ -7,6 +7,12 @@ import (
 	"github.com/smtpguard/smtpguard"
 )
 
+// throughGateway reports whether a client is a gateway of ours: one of Config.Gateways,
+// or where there are any, who has no address, over a Unix socket.
+func (v *Verifier) throughGateway(client netip.Addr) bool {
+	return len(v.cfg.Gateways) > 0 && (!client.IsValid() || within(v.cfg.Gateways, client))
+}
+
 // behind is who brought the message to our gateways, and what he said in EHLO: the
 // topmost Received field that names somebody else. Fields below it may be anybody's.
 func (v *Verifier) behind(msg *smtpguard.Message) (client netip.Addr, hello string, ok bool) {

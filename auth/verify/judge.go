@@ -88,9 +88,18 @@ func (p *Policy) decide(r *Result) decision {
 		return decision{p.bound(m.Disposition), "DMARC: " + m.Reason, 0, smtp.EnhancedCode{5, 7, 26},
 			fmt.Sprintf("Not authenticated as %s, whose policy is %s", m.AuthorDomain, m.Disposition)} // RFC 7372, section 3.3
 	case m.Result != dmarc.Pass && r.SPF.Result == spf.Fail && !r.passedOn:
-		return decision{p.SPFFail, "SPF: " + r.SPF.Mechanism + " of " + r.SPF.Where, 0, smtp.EnhancedCode{5, 7, 23}, "Client may not send for that domain (SPF)"}
+		return decision{p.SPFFail, "SPF: " + clip(r.SPF.Mechanism) + " of " + r.SPF.Where, 0, smtp.EnhancedCode{5, 7, 23}, "Client may not send for that domain (SPF)"}
 	}
 	return decision{}
+}
+
+// clip bounds what a domain's owner has written: a term may have 64 KiB.
+func clip(text string) string {
+	const most = 200
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "…"
 }
 
 // bound is the action for a disposition.

@@ -76,7 +76,7 @@ func TestPythonReads(t *testing.T) {
 		}
 		for _, address := range found {
 			read++
-			if name := sameName(behindAt(address)); name != authors[i] {
+			if name := sameName(strings.TrimRight(behindAt(address), `>"`)); name != authors[i] {
 				t.Errorf("passes as %s, and Python shows %q of %q", authors[i], address, messages[i])
 			}
 		}

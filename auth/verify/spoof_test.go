@@ -126,7 +126,7 @@ func (s *proof) hangUp() {
 	if s.nc != nil {
 		s.nc.Close()
 	}
-	s.nc = nil
+	s.nc, s.client = nil, nil
 }
 
 // say sends a line, and returns the code of the reply; 0 when the server has hung
@@ -156,10 +156,14 @@ func (s *proof) deliver(t testing.TB, a *attack) (message string, r verify.Resul
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.nc, s.client = nc, textproto.NewConn(nc)
-			if s.nc.SetDeadline(time.Now().Add(5*time.Minute)) != nil || s.say("") != 220 {
-				t.Fatalf("%s: no banner", s.name)
-			}
+			s.nc = nc
+		}
+		greeted := s.client != nil
+		if !greeted {
+			s.client = textproto.NewConn(s.nc)
+		}
+		if s.nc.SetDeadline(time.Now().Add(time.Minute)) != nil || !greeted && s.say("") != 220 {
+			t.Fatalf("%s: no banner", s.name)
 		}
 		if s.say("EHLO "+a.helo+"\r\n") != 250 && s.nc != nil {
 			s.say("EHLO attack.com\r\n")
@@ -353,13 +357,13 @@ func TestNeighboursOfSpoofs(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(6376, 7208))
 	octets := make([]byte, 96)
-	for range 3000 {
+	for range 2000 {
 		for i := range octets {
 			octets[i] = byte(random.Uint32())
 		}
 		p.try(t, (&choice{octets}).attack())
 	}
-	if p.taken < 4000 || p.passed < 250 || p.genuine < 20 || p.signed < 100 {
+	if p.taken < 3000 || p.passed < 150 || p.genuine < 20 || p.signed < 60 {
 		t.Errorf("the attacks are no test: %d taken, %d pass, %d of them the victim's own, %d signatures", p.taken, p.passed, p.genuine, p.signed)
 	}
 }

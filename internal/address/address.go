@@ -46,6 +46,7 @@ var (
 	errDomain    = errors.New("address: malformed domain")
 	errCharset   = errors.New("address: encoded word in a character set that hides its text")
 	errEscape    = errors.New("address: an address in quotes or a comment that ends there for who takes no notice of backslashes")
+	errHidden    = errors.New("address: an address in quotes, or brackets in a comment, beside other words")
 	errOrder     = errors.New("address: characters that change the order in which an address is shown")
 )
 
@@ -103,6 +104,7 @@ type words []string
 func (p *parser) mailbox() (m Mailbox, err error) {
 	var shown words
 	found := false
+	hidden := false // what some take for an address who put words together without their quotes
 	for {
 		p.rest = strings.TrimLeft(p.rest, " \t")
 		switch {
@@ -111,6 +113,8 @@ func (p *parser) mailbox() (m Mailbox, err error) {
 				return m, errNoAddress
 			} else if !found {
 				return m, errEmpty
+			} else if hidden && len(shown) > 1 {
+				return m, errHidden
 			}
 			m.Name, err = decode(shown)
 			return m, err
@@ -119,7 +123,7 @@ func (p *parser) mailbox() (m Mailbox, err error) {
 			if err != nil {
 				return m, err
 			}
-			shown = append(shown, text)
+			shown, hidden = append(shown, text), hidden || strings.Contains(text, "<")
 			continue
 		case found:
 			return m, errTrailing
@@ -144,11 +148,11 @@ func (p *parser) mailbox() (m Mailbox, err error) {
 			found = true
 			continue
 		}
-		text, err := p.word()
+		text, err := p.word() // in quotes, or it has neither bracket nor '@'
 		if err != nil {
 			return m, err
 		}
-		shown = append(shown, text)
+		shown, hidden = append(shown, text), hidden || strings.ContainsAny(text, "<@")
 	}
 }
 
