@@ -159,7 +159,7 @@ func BenchmarkExtractMessage(b *testing.B) {
 	}
 }
 
-// rspamd starts a process of rspamd, and returns what asks it for the number of
+// rspamadm starts a process of rspamd, and returns what asks it for the number of
 // URLs in a file.
 func rspamadm(b *testing.B) func(path string) int {
 	b.Helper()
