@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/smtpguard/smtpguard/internal/dnszone"
+	"github.com/smtpguard/smtpguard/internal/require"
 )
 
 // What a server that misbehaves makes of a lookup. Nothing that was forged is
@@ -141,14 +142,9 @@ func TestFlood(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	conn.Close()
+	addr := require.Addr(t)
 	r := mustNew(t, Config{Servers: []Server{{Addr: addr}}, Wait: time.Minute, Timeout: time.Hour})
-	_, err = r.LookupTXT(t.Context(), "example.org")
+	_, err := r.LookupTXT(t.Context(), "example.org")
 	var d *net.DNSError
 	if !errors.Is(err, ErrUnreachable) || !errors.As(err, &d) || !d.IsTemporary || d.IsTimeout || d.Server != addr.String() || !strings.Contains(d.Err, "connection refused") {
 		t.Error(err)

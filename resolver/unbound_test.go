@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -123,17 +122,6 @@ func daemon(t *testing.T, ready func() bool, name string, args ...string) {
 	t.Fatalf("%s does not serve:\n%s", name, log)
 }
 
-// port is one of 127.0.0.1 that was free.
-func port(t *testing.T) netip.AddrPort {
-	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
-}
-
 // answers reports whether a server knows a name.
 func answers(addr netip.AddrPort, name string, typ uint16) func() bool {
 	return func() bool {
@@ -160,7 +148,7 @@ func TestUnbound(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	list := port(t)
+	list := require.Addr(t)
 	write("list", ":127.0.0.2:listed, see example.org\n127.0.0.2\n192.0.2.0/24 :127.0.0.4:another reason\n")
 	daemon(t, answers(list, "2.0.0.127.bl.example.", dns.TypeA), rbldnsd, "-n", "-f", "-b", fmt.Sprintf("%s/%d", list.Addr(), list.Port()), "-w", dir, "bl.example:ip4set:list")
 
@@ -177,7 +165,7 @@ func TestUnbound(t *testing.T) {
 	bad, badKey := signed(t, strings.Split(strings.ReplaceAll(records, "sec.example", "bogus.example"), "\n")...)
 	bad = strings.ReplaceAll(bad, "192.0.2.1", "203.0.113.66") // after it was signed
 
-	at := port(t)
+	at := require.Addr(t)
 	conf := write("unbound.conf", fmt.Sprintf(`
 server:
 	directory: %q
