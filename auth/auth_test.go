@@ -431,7 +431,7 @@ func TestScopes(t *testing.T) {
 }
 
 func TestUntilIsJudgedAtMailToo(t *testing.T) {
-	id := &auth.Identity{Login: "ann@example.org", Until: time.Now().Add(200 * time.Millisecond)}
+	id := &auth.Identity{Login: "ann@example.org", Until: time.Now().Add(4 * time.Second)}
 	s, err := auth.NewSenders(auth.SendersConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -445,7 +445,7 @@ func TestUntilIsJudgedAtMailToo(t *testing.T) {
 		S: 250
 		C: RSET
 		S: 250
-		WAIT 250ms
+		WAIT 4100ms
 		C: MAIL FROM:<ann@example.org>
 		S: 550 5.7.1 Your login has expired`)
 }
@@ -459,7 +459,7 @@ func TestCache(t *testing.T) {
 		}
 		return &auth.Identity{}, nil
 	}}
-	l := newLab(t, auth.Config{Store: store, Cache: auth.Cache{For: 200 * time.Millisecond, Entries: 2}})
+	l := newLab(t, auth.Config{Store: store, Cache: auth.Cache{For: 3 * time.Second, Entries: 2}})
 	addr := l.start(t)
 	try := func(user, password string, want int, wantCalls int64) {
 		t.Helper()
@@ -478,7 +478,7 @@ func TestCache(t *testing.T) {
 	try("ann", "secret", 235, 1)
 	try("cid", "secret", 235, 1)
 	try("dan", "secret", 235, 1) // makes one of the others go
-	time.Sleep(250 * time.Millisecond)
+	time.Sleep(3100 * time.Millisecond)
 	try("dan", "secret", 235, 1)
 }
 
