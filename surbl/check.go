@@ -105,13 +105,18 @@ func (l *Lists) judge(ctx context.Context, tx *smtpguard.Transaction, msg *smtpg
 	var decider *Listing
 	v.Action, v.Score, decider = l.tally(res)
 	var reasons []string
-	if res.Unseen > 0 && l.cfg.Unseen != (Unseen{}) {
-		reasons = append(reasons, fmt.Sprintf("%d links not looked up", res.Unseen))
+	for _, missing := range []struct {
+		n    int
+		what string
+	}{{res.Unseen, "links not looked up"}, {len(res.Links.Unread), "parts not read"}, {len(res.Unfollowed), "links not followed"}, {len(res.Failures), "questions not answered"}} {
+		if missing.n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s: %d", missing.what, missing.n))
+		}
 	}
 	for i := range res.Listings {
 		li := &res.Listings[i]
 		v.Facts = fact(v.Facts, li.Zone, fmt.Sprintf("%s: %v", clean(li.Subject), li.Answers))
-		if len(reasons) < maxReasons {
+		if i < maxReasons {
 			reasons = append(reasons, li.String())
 		}
 	}

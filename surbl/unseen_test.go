@@ -145,12 +145,12 @@ func TestUnseenPolicy(t *testing.T) {
 		reply  string
 		reason string
 	}{
-		{"nothing", surbl.Unseen{}, surbl.Limits{}, "", "250", ""},
-		{"rejects", surbl.Unseen{Action: smtpguard.Reject}, surbl.Limits{}, "", "550 5.7.1 Message has more links than are looked up", "20 links not looked up"},
-		{"defers", surbl.Unseen{Action: smtpguard.Defer, Reply: "Later"}, surbl.Limits{}, "", "451 4.7.1 Later", "20 links not looked up"},
-		{"scores", surbl.Unseen{Weight: 2}, surbl.Limits{Reject: 2}, "", "550 5.7.1 Message has more links than are looked up", "20 links not looked up"},
+		{"nothing", surbl.Unseen{}, surbl.Limits{}, "", "250", "links not looked up: 20"},
+		{"rejects", surbl.Unseen{Action: smtpguard.Reject}, surbl.Limits{}, "", "550 5.7.1 Message has more links than are looked up", "links not looked up: 20"},
+		{"defers", surbl.Unseen{Action: smtpguard.Defer, Reply: "Later"}, surbl.Limits{}, "", "451 4.7.1 Later", "links not looked up: 20"},
+		{"scores", surbl.Unseen{Weight: 2}, surbl.Limits{Reject: 2}, "", "550 5.7.1 Message has more links than are looked up", "links not looked up: 20"},
 		{"scores with what is listed", surbl.Unseen{Weight: 2}, surbl.Limits{Reject: 3}, "C: http://grey.com/\n",
-			"550 5.7.1 Message links to hxxp://grey[.]com/, listed by l.example", "21 links not looked up; hxxp://grey[.]com/ (plain): grey.com is listed by l.example"},
+			"550 5.7.1 Message links to hxxp://grey[.]com/, listed by l.example", "links not looked up: 21; hxxp://grey[.]com/ (plain): grey.com is listed by l.example"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLists(t, surbl.Config{Resolver: w, Zones: []surbl.Zone{zone}, Unseen: tt.unseen, Limits: tt.limits})
