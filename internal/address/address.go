@@ -242,7 +242,7 @@ func (p *parser) spec(m *Mailbox) error {
 	p.rest = p.rest[1:]
 	if strings.HasPrefix(p.rest, "[") {
 		n := strings.IndexByte(p.rest, ']') + 1
-		if n == 0 || strings.ContainsAny(p.rest[1:n-1], "[\\ \t") {
+		if n == 0 || strings.ContainsFunc(p.rest[1:n-1], notLiteral) {
 			return errDomain
 		}
 		m.Domain, p.rest = p.rest[:n], p.rest[n:]
@@ -252,6 +252,13 @@ func (p *parser) spec(m *Mailbox) error {
 		return errDomain
 	}
 	return nil
+}
+
+// notLiteral reports whether r is in no address literal (RFC 5321, section 4.1.3). RFC
+// 5322, section 3.4.1, allows more, and who looks for commas and '@' sees an address in
+// it.
+func notLiteral(r rune) bool {
+	return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(".:-", r))
 }
 
 // reorders reports whether r makes what stands behind it show before it: "moc.knab@"

@@ -46,6 +46,9 @@ func TestList(t *testing.T) {
 		{`"a, b"@example.org`, []Mailbox{{Local: "a, b", Domain: "example.org", Quoted: true}}, nil},
 		{`""@example.org`, []Mailbox{{Domain: "example.org", Quoted: true}}, nil},
 		{"ann@[192.0.2.1]", []Mailbox{{Local: "ann", Domain: "[192.0.2.1]"}}, nil},
+		{"ann@[IPv6:2001:db8::1]", []Mailbox{{Local: "ann", Domain: "[IPv6:2001:db8::1]"}}, nil},
+		{"ann@[,bob@bank.example,]", nil, errDomain},
+		{"ann@[<bob>]", nil, errDomain},
 		{"jörg@bücher.example", []Mailbox{{Local: "jörg", Domain: "bücher.example"}}, nil},
 
 		{"", nil, errEmpty},
