@@ -144,10 +144,12 @@ func addresses(comment string) (found []netip.Addr) {
 		}
 		comment = comment[i:]
 		n := strings.IndexByte(comment, ']') + 1
-		if a, ok := literal(comment[:n]); ok {
-			found = append(found, a)
+		a, ok := literal(comment[:n])
+		if !ok {
+			comment = comment[1:] // another bracket may open before this one is shut
+			continue
 		}
-		comment = comment[max(n, 1):]
+		found, comment = append(found, a), comment[n:]
 	}
 }
 

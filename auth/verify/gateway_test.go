@@ -52,6 +52,7 @@ func TestFrom(t *testing.T) {
 		{"from x ([198.51.100.1]) by y ( (unknown [192.0.2.7]) by mx (Postfix)", "", ""},
 		{"from x ([198.51.100.1]) by y" + strings.Repeat(" ", maxFrom) + "(unknown [192.0.2.7]) by mx", "", ""},
 		{"from [192.0.2.7] (helo=x) ([198.51.100.1]) by mx", "", ""},
+		{"from x (198.51.100.1) ([ [192.0.2.7]) by mx", "", ""},
 		{"from a.example ([192.0.2.7] helo=x [198.51.100.1]) by mx", "", ""},
 		{"from [198.51.100.1] (HELO x) (192.0.2.7) by mx", "", ""}, // nor in its PTR record
 	} {
@@ -84,6 +85,7 @@ func FuzzFrom(f *testing.F) {
 		f.Add(hello, "b.example")
 		f.Add("a.example", hello)
 	}
+	f.Add("x (198.51.100.1)", "[")
 	client := netip.MustParseAddr("192.0.2.7")
 	f.Fuzz(func(t *testing.T, hello, name string) {
 		if strings.ContainsAny(hello+name, "\r\n") || strings.Contains(hello, client.String()) || len(hello) > 600 {
