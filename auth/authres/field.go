@@ -19,7 +19,8 @@ const (
 )
 
 // Field returns the whole field, folded, with CRLF at its end. Names of methods,
-// results and properties must be keywords; an error names the one that is not.
+// results and properties must be keywords of up to 64 octets; an error names the one
+// that is not.
 // Values and reasons may be anything: they are put into quotes unless they are
 // letters, digits, ".", "-", "_" and "+" around at most one "@"; they are cut at
 // 400 octets; control characters become "?"; domains outside ASCII become
@@ -109,7 +110,7 @@ func keyword(s string) bool {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && len(s) <= maxKeyword
 }
 
 // name writes a value that may be a domain, or an address.

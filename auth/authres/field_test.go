@@ -137,6 +137,7 @@ func clean(text string) bool {
 // FuzzParse asserts that what parses is written, and parses again alike.
 func FuzzParse(f *testing.F) {
 	f.Add("foo.example.net (foobar) 1 (baz);\r\n dkim (Because I like it) / 1 (One yay) = (wait for it) fail policy (A dot can go here) . (like that) expired (this surprised me) = (as I wasn't expecting it) 1362471462")
+	f.Add("a.example; x=" + strings.Repeat("5", 1100) + " smtp.y=z")
 	f.Add(`a.example; spf=pass reason="b; dkim=pass" smtp.mailfrom="c;d"@e.example; none=x;`)
 	f.Fuzz(func(t *testing.T, value string) {
 		first, err := authres.Parse(value)

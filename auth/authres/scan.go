@@ -60,12 +60,19 @@ func (s *scanner) take(c byte) bool {
 	return s.space()
 }
 
-// keyword reads a Keyword (RFC 5321, section 4.1.2), in lower case. Real fields
-// have underscores too.
+// maxKeyword bounds a keyword, so that none makes a line too long; registered ones
+// have 20 octets at most.
+const maxKeyword = 64
+
+// keyword reads a Keyword (RFC 5321, section 4.1.2), in lower case; "" is none, or
+// one that is too long. Real fields have underscores too.
 func (s *scanner) keyword() string {
 	i := 0
 	for i < len(s.rest) && isKeyword(s.rest[i]) {
 		i++
+	}
+	if i > maxKeyword {
+		return ""
 	}
 	word := strings.ToLower(s.rest[:i])
 	s.rest = s.rest[i:]
